@@ -1,0 +1,59 @@
+"""Everything mvadapter raises on purpose, as one tree.
+
+    MvAdapterError
+    ├── ConfigError              a setting has a value it cannot have
+    │   └── UnknownNameError     a name is not among the known ones
+    ├── DataError                a table, a caption or a score matrix cannot be used
+    ├── VideoError               a video file gives no frames
+    ├── BackboneError            a CLIP cannot be loaded, or is not the one that was asked for
+    ├── AdapterFolderError       a saved adapter is missing, damaged or made for something else
+    ├── IndexFolderError         a search index is missing, damaged or made with another encoder
+    └── TrainingError            a training run cannot start, go on or be resumed
+
+Each message is one line: what, where, what was expected, what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MvAdapterError(Exception):
+    """Base of every error raised on purpose; catching it catches them all."""
+
+
+class ConfigError(MvAdapterError, ValueError):
+    """A setting has a value it cannot have."""
+
+
+class UnknownNameError(ConfigError):
+    """A name is not among the known ones; the message offers the nearest."""
+
+    def __init__(self, kind: str, got: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(got, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"{kind} {got!r} is not known.{hint} Known: {', '.join(names)}.")
+
+
+class DataError(MvAdapterError, ValueError):
+    """A table, a caption or a score matrix cannot be used as it is."""
+
+
+class VideoError(MvAdapterError):
+    """A video file gives no frames; the message says which file and why."""
+
+
+class BackboneError(MvAdapterError):
+    """A CLIP cannot be loaded, or is not the one that was asked for."""
+
+
+class AdapterFolderError(MvAdapterError):
+    """A saved adapter is missing, damaged or made for something else."""
+
+
+class IndexFolderError(MvAdapterError):
+    """A search index is missing, damaged or made with another encoder."""
+
+
+class TrainingError(MvAdapterError):
+    """A training run cannot start, go on or be resumed."""
