@@ -1,0 +1,106 @@
+"""What every adapter is: blocks for both towers, and copies of the CLIP weights it trains.
+
+The promises, tested for every method in tests/contract:
+
+1. untrained, it changes no feature by a single bit (the methods that cannot say so in their docs);
+2. exactly `Adapter.trainable_parameters` train, and exactly they are saved;
+3. padded frames and words never reach a feature;
+4. the backbone stays as it is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.sites import BlockAdapter, FrameLayout
+from mvadapter.errors import ConfigError
+
+Layers: TypeAlias = Literal["all"] | tuple[int, ...]
+"""Layers of a tower, counted from 0; negative numbers count from the last one back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodConfig:
+    """What the configurations of all methods share."""
+
+    name: ClassVar[str]
+    """The method's name on the command line and in files."""
+
+
+class Adapter(nn.Module):
+    """One method's weights for one CLIP.
+
+    Args:
+        config: The settings it was built from.
+        video: Blocks of the vision tower by layer.
+        text: Blocks of the text tower by layer.
+        trained: Weights of CLIP itself that this method trains, by their full names.
+        shared: Weights that blocks of both towers use; named once, as ``shared.0`` and so on.
+    """
+
+    longest_video: int | None = None
+    """The most frames it can take; None when it does not care."""
+    longest_caption: int | None = None
+    """The most tokens it can take; None when it does not care."""
+
+    def __init__(
+        self,
+        config: MethodConfig,
+        video: Mapping[int, BlockAdapter[FrameLayout]],
+        text: Mapping[int, BlockAdapter[Tensor]],
+        trained: Mapping[str, nn.Parameter],
+        shared: Sequence[nn.Parameter] = (),
+    ) -> None:
+        super().__init__()
+        self.config = config
+        # Registered first, so that what blocks share carries this name and not a block's.
+        self.shared = nn.ParameterList(shared)
+        self.video_blocks = dict(video)
+        self.text_blocks = dict(text)
+        self.video = nn.ModuleDict({str(layer): block for layer, block in video.items()})
+        self.text = nn.ModuleDict({str(layer): block for layer, block in text.items()})
+        self._trained_names = tuple(trained)
+        self._trained = nn.ParameterList(trained.values())
+
+    @property
+    def backbone_weights(self) -> dict[str, nn.Parameter]:
+        """This adapter's own float32 copies of CLIP weights, by their full names."""
+        return dict(zip(self._trained_names, self._trained, strict=True))
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """Full name -> parameter: all that training moves and a save writes, each once."""
+        own = {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if not name.startswith("_trained.")
+        }
+        copies = {f"backbone.{name}": copy for name, copy in self.backbone_weights.items()}
+        return own | copies
+
+
+def copies_of(names: Iterable[str], backbone: Backbone) -> dict[str, nn.Parameter]:
+    """Float32 copies of weights of CLIP, ready to train."""
+    return {name: nn.Parameter(backbone.weights[name].float().clone()) for name in names}
+
+
+def resolve_layers(layers: Layers, num_layers: int, setting: str) -> tuple[int, ...]:
+    """Turn a setting such as ``"all"`` or ``(-2, -1)`` into layer numbers from 0, in order.
+
+    Raises:
+        ConfigError: A layer does not exist, or is named twice.
+    """
+    if layers == "all":
+        return tuple(range(num_layers))
+    resolved = []
+    for layer in layers:
+        if not -num_layers <= layer < num_layers:
+            raise ConfigError(
+                f"{setting} names layer {layer}, but the tower has layers 0 to {num_layers - 1}"
+            )
+        resolved.append(layer % num_layers)
+    if len(set(resolved)) < len(resolved):
+        raise ConfigError(f"{setting} names a layer twice: {layers}")
+    return tuple(sorted(resolved))

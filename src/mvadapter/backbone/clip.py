@@ -1,0 +1,193 @@
+"""A name in, a frozen CLIP out: weights, shape and tokenizer as one value."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel, PreTrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from mvadapter.backbone.tokens import CaptionTokenizer
+from mvadapter.backbone.towers import Activation, TextShape, VisionShape
+from mvadapter.errors import BackboneError, ConfigError
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+_TINY = Path(__file__).parent / "tiny"
+_DTYPES = (torch.float32, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One frozen CLIP. It is never changed, wrapped or patched; any number of encoders share it.
+
+    Make one with `Backbone.load`.
+    """
+
+    name: str
+    """The folder or hub id it came from, or "tiny"."""
+    vision: VisionShape
+    text: TextShape
+    dim: int
+    """Size of the space that both towers project into."""
+    weights: Mapping[str, Tensor]
+    """All tensors under the full names that transformers gives them; none wants a gradient."""
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "Backbone":
+        """Load a CLIP from a transformers folder, from the hub, or the shipped ``"tiny"`` one.
+
+        Args:
+            name_or_path: A folder with ``config.json`` and safetensors weights, a hub id such as
+                ``"openai/clip-vit-base-patch16"``, or ``"tiny"``.
+            device: Where the weights go.
+            dtype: ``torch.float32`` or ``torch.bfloat16``.
+
+        Raises:
+            BackboneError: It is not there, not a CLIP, damaged, or cannot be fetched.
+            ConfigError: ``dtype`` is neither float32 nor bfloat16.
+        """
+        if dtype not in _DTYPES:
+            raise ConfigError(f"dtype must be torch.float32 or torch.bfloat16, got {dtype}")
+        source = str(_TINY) if str(name_or_path) == "tiny" else str(name_or_path)
+        config = _read_config(source)
+        vision, text = _shapes(config, source)
+        model = _read_model(source, dtype)
+        weights = {
+            name: tensor.detach().to(device)
+            for name, tensor in model.state_dict().items()
+            if not name.endswith("position_ids")
+        }
+        return cls(
+            name=str(name_or_path),
+            vision=vision,
+            text=text,
+            dim=config.projection_dim,
+            weights=weights,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights["logit_scale"].device
+
+    @property
+    def num_weights(self) -> int:
+        """How many numbers this CLIP holds (149,620,737 for ViT-B/16)."""
+        return sum(tensor.numel() for tensor in self.weights.values())
+
+    @property
+    def temperature(self) -> float:
+        """The factor on cosine scores in CLIP's loss, exp(logit_scale)."""
+        return float(self.weights["logit_scale"].float().exp())
+
+    @property
+    def bias_names(self) -> tuple[str, ...]:
+        """Full names of every bias of both towers (171,008 numbers in ViT-B/16 and B/32)."""
+        return tuple(name for name in self.weights if name.endswith(".bias"))
+
+    @cached_property
+    def tokenizer(self) -> CaptionTokenizer:
+        """The tokenizer that belongs to this CLIP, read when first asked for."""
+        return CaptionTokenizer(str(_TINY) if self.name == "tiny" else self.name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all weights, the same whichever of the two precisions they were loaded in."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            tensor = self.weights[name].to("cpu", torch.bfloat16).contiguous()
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _read_config(source: str) -> CLIPConfig:
+    path = Path(source)
+    if path.exists() and not (path / "config.json").is_file():
+        raise BackboneError(
+            f"{source}: not a CLIP folder, it has no config.json; expected what transformers' "
+            f"save_pretrained writes"
+        )
+    try:
+        fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
+    except (OSError, ValueError) as error:
+        raise BackboneError(_unreachable(source, error)) from error
+    if fields.get("model_type") != "clip":
+        raise BackboneError(
+            f"{source}: this is a {fields.get('model_type', 'model of unknown type')!r}, not a CLIP; "
+            f"expected config.json to say model_type 'clip'"
+        )
+    return CLIPConfig.from_dict(fields)
+
+
+def _read_model(source: str, dtype: torch.dtype) -> CLIPModel:
+    # transformers would draw a bar over whatever the caller shows.
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = CLIPModel.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BackboneError(_unreachable(source, error)) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise BackboneError(
+            f"{source}: {len(missing)} weights are missing, {missing[0]} among them; the folder is "
+            f"incomplete or holds another model"
+        )
+    return cast("CLIPModel", model)
+
+
+def _unreachable(source: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    if Path(source).exists():
+        return f"{source}: the CLIP cannot be read: {reason}"
+    return (
+        f"{source}: no such folder, and the hub did not give it ({reason}); name a folder, connect "
+        f"to the network once so that it is cached, or use 'tiny'"
+    )
+
+
+def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
+    vision, text = config.vision_config, config.text_config
+    for tower in (vision, text):
+        if tower.hidden_act not in ("quick_gelu", "gelu"):
+            raise BackboneError(
+                f"{source}: activation {tower.hidden_act!r} is not known; CLIP uses quick_gelu or gelu"
+            )
+    return (
+        VisionShape(
+            prefix="vision_model",
+            width=vision.hidden_size,
+            num_layers=vision.num_hidden_layers,
+            num_heads=vision.num_attention_heads,
+            norm_epsilon=vision.layer_norm_eps,
+            activation=cast("Activation", vision.hidden_act),
+            image_px=vision.image_size,
+            patch_px=vision.patch_size,
+        ),
+        TextShape(
+            prefix="text_model",
+            width=text.hidden_size,
+            num_layers=text.num_hidden_layers,
+            num_heads=text.num_attention_heads,
+            norm_epsilon=text.layer_norm_eps,
+            activation=cast("Activation", text.hidden_act),
+            max_tokens=text.max_position_embeddings,
+            vocabulary_size=text.vocab_size,
+            end_token_id=text.eos_token_id,
+        ),
+    )

@@ -1,0 +1,62 @@
+"""Where an adapter may stand in a block of CLIP, and what it is told there."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from torch import Tensor, nn
+
+from mvadapter.shapes import FrameMask, Tokens
+
+Projection: TypeAlias = Literal["q", "k", "v", "o"]
+"""One of the four linear maps of an attention layer; ``o`` is the output projection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameLayout:
+    """How the rows of the vision tower form videos: row ``v * num_frames + f`` is frame f of video v."""
+
+    num_videos: int
+    num_frames: int
+    mask: FrameMask
+
+
+Layout = TypeVar("Layout", bound=FrameLayout | Tensor)
+"""What a site is told: a `FrameLayout` in the vision tower, the `TokenMask` in the text tower."""
+
+
+class BlockAdapter(nn.Module, Generic[Layout]):
+    """What an adapter does at the named sites of one block; each site defaults to nothing.
+
+    The block runs as::
+
+        tokens -> before_attention -> norm1 -> [projections q k v o] + beside_attention -> + tokens
+               -> before_mlp       -> norm2 -> mlp + after_mlp(mlp) + beside_mlp(tokens, normed) -> + tokens
+
+    The two ``before_`` sites replace the residual stream; the others return what is to be added,
+    or None for nothing. A site works in its own precision and need not return the precision of
+    its input: the tower casts.
+    """
+
+    def before_attention(self, tokens: Tokens, layout: Layout) -> Tokens:  # noqa: ARG002
+        """Replace the residual stream before the attention half of the block."""
+        return tokens
+
+    def on_projection(self, projection: Projection, tokens: Tokens) -> Tokens | None:  # noqa: ARG002
+        """Add to the output of one of the attention's linear maps, given its input."""
+        return None
+
+    def beside_attention(self, normed: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
+        """Add to the attention's output, given its normalised input."""
+        return None
+
+    def before_mlp(self, tokens: Tokens, layout: Layout) -> Tokens:  # noqa: ARG002
+        """Replace the residual stream before the MLP half of the block."""
+        return tokens
+
+    def after_mlp(self, output: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
+        """Add to the MLP's output, given that output (without the residual)."""
+        return None
+
+    def beside_mlp(self, tokens: Tokens, normed: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
+        """Add to the MLP's output, given its input before and after the norm."""
+        return None

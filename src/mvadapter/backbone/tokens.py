@@ -1,0 +1,55 @@
+"""Captions in, token ids out, with the tokenizer that belongs to a CLIP."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import CLIPTokenizer
+
+from mvadapter.errors import BackboneError, ConfigError
+from mvadapter.shapes import TokenIds, TokenMask
+
+
+class CaptionTokenizer:
+    """Transformers' CLIP tokenizer of one folder or hub id.
+
+    Args:
+        name_or_path: The folder or hub id of the CLIP.
+
+    Raises:
+        BackboneError: There is no tokenizer, or it cannot be fetched.
+    """
+
+    def __init__(self, name_or_path: str) -> None:
+        path = Path(name_or_path)
+        files = ("tokenizer.json", "vocab.json")
+        if path.is_dir() and not any((path / name).is_file() for name in files):
+            raise BackboneError(
+                f"{path}: no tokenizer here (neither {' nor '.join(files)}); captions cannot be "
+                f"embedded until the tokenizer's files lie beside the weights"
+            )
+        try:
+            self._tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise BackboneError(f"{name_or_path}: the tokenizer cannot be read: {reason}") from error
+
+    def encode(self, captions: Sequence[str], num_words: int) -> tuple[TokenIds, TokenMask]:
+        """Turn captions into start + words + end, padded with 0 or cut to ``num_words`` tokens.
+
+        ``num_words`` counts all tokens, start and end included, as MV-Adapter's and CLIP4Clip's
+        settings do (32 for short, 64 for paragraph captions). A longer caption keeps its end token.
+
+        Raises:
+            ConfigError: ``num_words`` leaves no room for a word.
+        """
+        if num_words < 3:
+            raise ConfigError(f"num_words must be at least 3 (start, a word, end), got {num_words}")
+        token_ids = torch.zeros(len(captions), num_words, dtype=torch.long)
+        mask = torch.zeros(len(captions), num_words, dtype=torch.bool)
+        if captions:
+            rows = self._tokenizer(list(captions), truncation=True, max_length=num_words).input_ids
+            for caption, row in enumerate(rows):
+                token_ids[caption, : len(row)] = torch.tensor(row)
+                mask[caption, : len(row)] = True
+        return token_ids, mask

@@ -1,0 +1,1 @@
+"""Arguments in, calls out: the only room that prints or exits."""

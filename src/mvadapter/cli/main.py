@@ -1,0 +1,39 @@
+"""The ``mvadapter`` command.
+
+Commands import what they need inside their bodies, so that ``--help`` answers at once.
+Exit codes: 0 done, 1 ran but something was skipped or failed a threshold, 2 bad usage or bad input.
+"""
+
+import sys
+
+import typer
+
+from mvadapter.cli import console
+from mvadapter.errors import MvAdapterError
+
+app = typer.Typer(
+    name="mvadapter",
+    help="Adapt a frozen CLIP to video with a few megabytes of weights, and search video with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except MvAdapterError as error:
+        console.print_error(str(error))
+        sys.exit(2)
+    except OSError as error:
+        # A full disk, a missing permission: the system's own words name the file.
+        console.print_error(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(2)

@@ -1,0 +1,192 @@
+"""A checkpoint under the authors' names in, an encoder out.
+
+Their training code saves adapters as ``clip.visual.transformer.resblocks.3.mlp.adapter.down.weight``
+(vision), ``clip.transformer...`` (text) and ``clip.prompt.0`` (shared factors), and the biases of
+CLIP, which it trains too, under OpenAI's names.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.mv_adapter import Depth, MvAdapterConfig, TyingPosition
+from mvadapter.backbone.clip import Backbone
+from mvadapter.encoder.checkpoint import fill, read_tensors
+from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.errors import AdapterFolderError, ConfigError
+
+_IN_BLOCK = re.compile(r"clip\.(visual\.)?transformer\.resblocks\.(\d+)\.(mlp\.adapter\.)?(.+)")
+_ADAPTER_NAMES = {
+    "down.weight": "down.weight",
+    "down.bias": "down.bias",
+    "up.weight": "up.weight",
+    "up.bias": "up.bias",
+    "cc": "context",
+    "positional_embedding": "positions",
+    "ln_pre.weight": "norm.weight",
+    "ln_pre.bias": "norm.bias",
+    "block.attn.in_proj_weight": "transformer.query_key_value.weight",
+    "block.attn.in_proj_bias": "transformer.query_key_value.bias",
+    "block.attn.out_proj.weight": "transformer.attention_out.weight",
+    "block.attn.out_proj.bias": "transformer.attention_out.bias",
+    "block.ln_1.weight": "transformer.norm1.weight",
+    "block.ln_1.bias": "transformer.norm1.bias",
+    "block.ln_2.weight": "transformer.norm2.weight",
+    "block.ln_2.bias": "transformer.norm2.bias",
+    "block.mlp.c_fc.weight": "transformer.mlp_in.weight",
+    "block.mlp.c_fc.bias": "transformer.mlp_in.bias",
+    "block.mlp.c_proj.weight": "transformer.mlp_out.weight",
+    "block.mlp.c_proj.bias": "transformer.mlp_out.bias",
+    "conv_rf_c.g.weight": "calibration.context.weight",
+    "conv_rf_c.g.bias": "calibration.context.bias",
+    "conv_rf_c.a.weight": "calibration.first.weight",
+    "conv_rf_c.a.bias": "calibration.first.bias",
+    "conv_rf_c.b.weight": "calibration.second.weight",
+}
+_OUTER_BIASES = {
+    "clip.visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "clip.visual.ln_post.bias": "vision_model.post_layernorm.bias",
+    "clip.ln_final.bias": "text_model.final_layer_norm.bias",
+}
+_BLOCK_BIASES = {
+    "ln_1.bias": "layer_norm1.bias",
+    "ln_2.bias": "layer_norm2.bias",
+    "attn.out_proj.bias": "self_attn.out_proj.bias",
+    "mlp.c_fc.bias": "mlp.fc1.bias",
+    "mlp.c_proj.bias": "mlp.fc2.bias",
+}
+
+
+def load_authors_checkpoint(
+    path_or_tensors: str | Path | Mapping[str, Tensor],
+    backbone: Backbone,
+    *,
+    num_heads: int = 2,
+    tying_position: TyingPosition = "down-in",
+) -> Encoder:
+    """Load what the authors' training code saved.
+
+    Widths, layers, frames, words, tying and the input norm are read off the tensors' names and
+    shapes; what they cannot tell is an argument. Frames are sampled at left edges, as the authors do.
+
+    Args:
+        path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
+            refused: open it where you trust it and save its tensors with safetensors.
+        backbone: The CLIP it was trained on.
+        num_heads: Heads of the bottleneck transformer.
+        tying_position: What the shared factor's gate scales.
+
+    Raises:
+        AdapterFolderError: The file cannot be read, or a tensor is unknown, missing or does not fit.
+    """
+    if isinstance(path_or_tensors, Mapping):
+        tensors, where = dict(path_or_tensors), "the given tensors"
+    else:
+        tensors, where = read_tensors(Path(path_or_tensors)), str(path_or_tensors)
+    ours = {
+        our_name: part
+        for name, tensor in tensors.items()
+        for our_name, part in _translate(name, tensor, tying_position, where)
+    }
+    try:
+        config = _read_config(ours, backbone, num_heads, tying_position)
+        adapter = build_adapter(config, backbone)
+    except ConfigError as error:
+        raise AdapterFolderError(f"{where}: does not fit this CLIP: {error}") from error
+    fill(adapter.trainable_parameters(), ours, where)
+    inputs = Inputs(num_frames=config.num_frames, num_words=config.num_words, sampling="left-edge")
+    return Encoder(backbone, adapter, inputs=inputs)
+
+
+def _translate(
+    name: str, tensor: Tensor, tying_position: TyingPosition, where: str
+) -> Iterator[tuple[str, Tensor]]:
+    """Give one of their tensors our name or, where CLIP's q, k and v are fused, our three names."""
+    if factor := re.fullmatch(r"clip\.prompt\.(\d+)", name):
+        yield f"shared.{factor[1]}", tensor
+    elif name in _OUTER_BIASES:
+        yield f"backbone.{_OUTER_BIASES[name]}", tensor
+    elif (found := _IN_BLOCK.fullmatch(name)) and found[3]:
+        tower = "video" if found[1] else "text"
+        yield f"{tower}.{found[2]}.{_adapter_name(found[4], tying_position, name, where)}", tensor
+    elif found and found[4] in {*_BLOCK_BIASES, "attn.in_proj_bias"}:
+        prefix = "vision_model" if found[1] else "text_model"
+        layer = f"backbone.{prefix}.encoder.layers.{found[2]}"
+        if found[4] in _BLOCK_BIASES:
+            yield f"{layer}.{_BLOCK_BIASES[found[4]]}", tensor
+        else:
+            for projection, part in zip("qkv", tensor.chunk(3), strict=True):
+                yield f"{layer}.self_attn.{projection}_proj.bias", part
+    else:
+        raise AdapterFolderError(
+            f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only what "
+            f"the authors' code trains"
+        )
+
+
+def _adapter_name(theirs: str, tying_position: TyingPosition, name: str, where: str) -> str:
+    if theirs in _ADAPTER_NAMES:
+        return _ADAPTER_NAMES[theirs]
+    if gate := re.fullmatch(r"md_proj\.(weight|bias)", theirs):
+        end = tying_position.split("-", maxsplit=1)[0]
+        return f"{end}.gate.projection.{gate[1]}"
+    # Every other layer norm of the adapter can only be the optional one on its input.
+    if norm := re.fullmatch(r"ln\w*\.(weight|bias)", theirs):
+        return f"input_norm.{norm[1]}"
+    raise AdapterFolderError(f"{where}: {name!r} is no part of an MV-Adapter that is known here")
+
+
+def _read_config(
+    ours: Mapping[str, Tensor],
+    backbone: Backbone,
+    num_heads: int,
+    tying_position: TyingPosition,
+) -> MvAdapterConfig:
+    """Read every setting that names and shapes can tell; defaults stand for what is absent."""
+
+    def layers(part: str) -> tuple[int, ...]:
+        found = (re.fullmatch(part, name) for name in ours)
+        return tuple(sorted({int(match[1]) for match in found if match}))
+
+    def any_shape(part: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        return next((tuple(t.shape) for name, t in ours.items() if re.fullmatch(part, name)), default)
+
+    usual = MvAdapterConfig()
+    video_layers = layers(r"video\.(\d+)\.up\.weight")
+    text_layers = layers(r"text\.(\d+)\.up\.weight")
+    if not video_layers and not text_layers:
+        raise ConfigError(
+            "it holds no adapter; expected names such as "
+            "'clip.visual.transformer.resblocks.0.mlp.adapter.down.weight'"
+        )
+    depth: Depth = "bottleneck"
+    if layers(r"\w+\.(\d+)\.positions"):
+        is_calibrated = bool(layers(r"video\.(\d+)\.calibration\.first\.weight"))
+        depth = "calibration" if is_calibrated or not video_layers else "transformer"
+    has_context = bool(layers(r"video\.(\d+)\.context"))
+    num_positions = any_shape(r"video\.\d+\.positions", (2 * usual.num_frames + has_context,))[0]
+    tied = layers(r"video\.(\d+)\.\w+\.gate\.projection\.weight")
+    return MvAdapterConfig(
+        num_frames=(num_positions - has_context) // 2,
+        num_words=any_shape(r"text\.\d+\.positions", (usual.num_words,))[0],
+        bottleneck_width=any_shape(r"\w+\.\d+\.up\.weight", ())[1],
+        num_heads=num_heads,
+        video_layers=video_layers,
+        text_layers=text_layers,
+        depth=depth,
+        has_context_token=has_context or not video_layers,
+        calibration_width=any_shape(
+            r"video\.\d+\.calibration\.first\.weight", (usual.calibration_width,)
+        )[0],
+        has_input_norm=bool(layers(r"\w+\.(\d+)\.input_norm\.weight")),
+        tying="factor" if tied else "none",
+        tying_position=tying_position,
+        tying_init="authors",
+        position_init="authors",
+        tied_layers=tuple(layer - backbone.vision.num_layers for layer in tied),
+        factor_dim=any_shape(r"shared\.\d+", (usual.factor_dim,))[0],
+        trains_biases=any(name.startswith("backbone.") for name in ours),
+    )

@@ -1,0 +1,46 @@
+"""The record of an adapter in, a model card for people and the hub out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """Write the README.md of an adapter folder, with the front matter that the hub reads."""
+    base = record["base_model_name_or_path"]
+    front = ["library_name: mvadapter", "pipeline_tag: feature-extraction"]
+    if base != "tiny":
+        front += [f"base_model: {base}", "base_model_relation: adapter"]
+    front += ["tags:", "- video-retrieval", "- clip", f"- {record['method']}"]
+    inputs = record["inputs"]
+    size = f"{record['num_trainable']:,} weights, {record['share_percent']:.2f} % of the backbone's"
+    lines = [
+        "---", *front, "---", "",
+        f"# {record['method']} on {base}", "",
+        "An adapter that turns a frozen CLIP into an encoder of videos and captions. "
+        "It holds only what was trained; load it beside the same CLIP:", "",
+        "```python",
+        "from mvadapter import load_adapter", "",
+        'encoder = load_adapter("this folder")',
+        "```", "",
+        "| | |", "|---|---|",
+        f"| method | {record['method']} |",
+        f"| backbone | {base} (weights {record['base_model_fingerprint'][:12]}) |",
+        f"| trained | {size} |",
+        f"| frames | {inputs['num_frames']}, sampled {inputs['sampling']} |",
+        f"| words | {inputs['num_words']} |",
+        f"| made with | mvadapter {record['mvadapter_version']} |",
+        *_training_rows(record["training"]), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _training_rows(training: Mapping[str, Any]) -> list[str]:
+    rows = []
+    if "data" in training:
+        data = training["data"]
+        rows.append(f"| data | {data['name']} (fingerprint {data['fingerprint'][:12]}) |")
+    if "selection" in training:
+        rows.append(f"| chosen by | {training['selection']} |")
+    for name, value in training.get("metrics", {}).items():
+        rows.append(f"| {name.replace('_', ' ')} | {value:.1f} |")
+    return rows

@@ -1,0 +1,171 @@
+"""Pixels and token ids in, embeddings out."""
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvadapter.adapters.base import Adapter
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.towers import run_text, run_vision
+from mvadapter.errors import ConfigError
+from mvadapter.shapes import (
+    CaptionEmbeddings,
+    FrameEmbeddings,
+    FrameMask,
+    TokenIds,
+    TokenMask,
+    VideoEmbeddings,
+    VideoPixels,
+)
+from mvadapter.video.sample import Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """How videos and captions become what the encoder sees; saved with every adapter."""
+
+    num_frames: int = 12
+    """Frames per video; shorter videos are padded."""
+    num_words: int = 32
+    """Tokens per caption, start and end included; longer captions are cut."""
+    sampling: Sampling = "uniform"
+    """Which frames of a video are taken."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
+        if self.num_words < 3:
+            raise ConfigError(
+                f"num_words must be at least 3 (start, a word, end), got {self.num_words}"
+            )
+
+
+class Encoder:
+    """One frozen CLIP and one adapter, side by side.
+
+    The backbone is shared and never changed: a hundred encoders hold one CLIP in memory, threads
+    may use different ones at once, and swapping an adapter is an assignment to ``adapter``.
+
+    Args:
+        backbone: The frozen CLIP.
+        adapter: What `build_adapter` made for it.
+        inputs: Frames, words and sampling it is meant for; by default as many frames and words as
+            the adapter has positions for.
+        gradient_checkpointing: Keep only each block's input for the backward pass and compute the
+            rest again: less memory for about a third more time.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: Adapter,
+        *,
+        inputs: Inputs | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.adapter = adapter
+        self.inputs = inputs or _widest_inputs(adapter)
+        self.gradient_checkpointing = gradient_checkpointing
+
+    @property
+    def temperature(self) -> float:
+        """The factor on scores in the loss, exp(logit_scale) of the frozen CLIP."""
+        return self.backbone.temperature
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """Full name -> parameter: exactly what training moves and a save writes."""
+        return self.adapter.trainable_parameters()
+
+    def embed_frames(self, pixels: VideoPixels, frame_mask: FrameMask) -> FrameEmbeddings:
+        """Embed every frame: the projected class token, not normalised.
+
+        Where ``frame_mask`` is False the result carries no meaning.
+
+        Raises:
+            ConfigError: The frames have the wrong size, or are more than the adapter takes.
+        """
+        return run_vision(
+            pixels,
+            frame_mask,
+            self.backbone.vision,
+            self._weights(),
+            self.adapter.video_blocks,
+            is_checkpointed=self.gradient_checkpointing and torch.is_grad_enabled(),
+        )
+
+    def embed_videos(self, pixels: VideoPixels, frame_mask: FrameMask) -> VideoEmbeddings:
+        """Embed every video: the mean of its real frames, as a vector of unit length.
+
+        Raises:
+            ConfigError: The frames have the wrong size, or are more than the adapter takes.
+            ValueError: A video has no real frame.
+        """
+        return mean_pool(self.embed_frames(pixels, frame_mask), frame_mask)
+
+    def embed_captions(self, token_ids: TokenIds, token_mask: TokenMask) -> CaptionEmbeddings:
+        """Embed every caption as a vector of unit length.
+
+        Raises:
+            ConfigError: The captions are longer than CLIP or the adapter takes.
+        """
+        features = run_text(
+            token_ids,
+            token_mask,
+            self.backbone.text,
+            self._weights(),
+            self.adapter.text_blocks,
+            is_checkpointed=self.gradient_checkpointing and torch.is_grad_enabled(),
+        )
+        return F.normalize(features.float(), dim=-1)
+
+    def embed_texts(self, captions: Sequence[str]) -> CaptionEmbeddings:
+        """Tokenise captions with the backbone's tokenizer and embed them, without gradients.
+
+        Raises:
+            BackboneError: The backbone has no tokenizer.
+        """
+        token_ids, mask = self.backbone.tokenizer.encode(captions, self.inputs.num_words)
+        device = self.backbone.device
+        with torch.inference_mode():
+            return self.embed_captions(token_ids.to(device), mask.to(device))
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        copies = self.adapter.backbone_weights
+        if not copies:
+            return self.backbone.weights
+        # Cast on every run, so that the copies stay float32 beside a bfloat16 backbone.
+        dtype = self.backbone.weights["logit_scale"].dtype
+        cast_copies = {name: copy.to(dtype) for name, copy in copies.items()}
+        return ChainMap(cast_copies, cast("dict[str, Tensor]", self.backbone.weights))
+
+
+def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
+    """Average the real frames of each video and scale the mean to unit length.
+
+    Frames are scaled to unit length first (CLIP4Clip, Luo et al. 2021, section 3.2, and its code).
+
+    Raises:
+        ValueError: A video has no real frame.
+    """
+    if not bool(mask.any(dim=1).all()):
+        empty = int((~mask.any(dim=1)).nonzero()[0])
+        raise ValueError(f"video {empty} of the batch has no real frame; its frame mask is all False")
+    weights = mask.unsqueeze(-1).float()
+    frames = F.normalize(frames.float(), dim=-1)
+    # Not a plain product: a padded frame may hold anything, and 0 * inf is not 0.
+    total = torch.where(mask.unsqueeze(-1), frames, 0.0).sum(dim=1)
+    return F.normalize(total / weights.sum(dim=1), dim=-1)
+
+
+def _widest_inputs(adapter: Adapter) -> Inputs:
+    usual = Inputs()
+    return Inputs(
+        num_frames=adapter.longest_video or usual.num_frames,
+        num_words=adapter.longest_caption or usual.num_words,
+    )

@@ -1,0 +1,56 @@
+"""A table of settings in, a checked dataclass out.
+
+Recipes (TOML) and adapter folders (JSON) are both read here, so that an unknown key or a value of
+the wrong kind is refused in the same words wherever it stands.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mvadapter.errors import ConfigError, UnknownNameError
+
+Config = TypeVar("Config")
+
+
+def settings_from_table(config_class: type[Config], table: Mapping[str, Any], where: str) -> Config:
+    """Build a configuration from a table, refusing what it does not know.
+
+    Args:
+        config_class: A frozen dataclass.
+        table: Keys and values as TOML or JSON gives them.
+        where: What the table is called in an error, such as ``"recipe.toml [train]"``.
+
+    Raises:
+        UnknownNameError: A key is no field of the dataclass.
+        ConfigError: A value has the wrong type, or the dataclass refuses it.
+    """
+    known = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in known:
+            raise UnknownNameError(f"setting of {where}", key, known)
+    try:
+        # Through JSON, so that strict types still let a list stand for a tuple.
+        return TypeAdapter(config_class).validate_json(json.dumps(dict(table)), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: {f'{key}: ' if key else ''}{_reason(first)}") from error
+    except TypeError as error:
+        raise ConfigError(f"{where}: a value is not plain TOML or JSON: {error}") from error
+
+
+def table_from_settings(config: object) -> dict[str, Any]:
+    """Turn a configuration back into plain values, as they are written into files."""
+    table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[call-overload]
+    return table
+
+
+def _reason(first: Any) -> str:  # noqa: ANN401 - pydantic's error record
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return str(cause)
+    return f"{first['msg'].lower()}, got {first['input']!r}"
