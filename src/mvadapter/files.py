@@ -11,7 +11,7 @@ from pathlib import Path
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes that place when the block ends well.
 
-    After a crash, a full disk or an error inside the block, whatever stood at ``path`` still stands.
+    After a crash, a full disk or an error inside the block, what stood at ``path`` still stands.
 
     Raises:
         OSError: The folder cannot be made or written to.

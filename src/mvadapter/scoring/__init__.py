@@ -1,0 +1,1 @@
+"""Embeddings in, scores out: pure functions."""
