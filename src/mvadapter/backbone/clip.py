@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -16,8 +16,6 @@ from transformers.utils import logging as transformers_logging
 from mvadapter.backbone.tokens import CaptionTokenizer
 from mvadapter.backbone.towers import Activation, TextShape, VisionShape
 from mvadapter.errors import BackboneError, ConfigError
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 _TINY = Path(__file__).parent / "tiny"
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -64,17 +62,12 @@ class Backbone:
         source = str(_TINY) if str(name_or_path) == "tiny" else str(name_or_path)
         config = _read_config(source)
         vision, text = _shapes(config, source)
-        model = _read_model(source, dtype)
-        weights = {
-            name: tensor.detach().to(device)
-            for name, tensor in model.state_dict().items()
-            if not name.endswith("position_ids")
-        }
+        weights = {name: tensor.to(device) for name, tensor in _read_weights(source, dtype).items()}
         return cls(
             name=str(name_or_path),
             vision=vision,
             text=text,
-            dim=config.projection_dim,
+            dim=weights["text_projection.weight"].shape[0],
             weights=weights,
         )
 
@@ -127,28 +120,33 @@ def _read_config(source: str) -> CLIPConfig:
         raise BackboneError(_unreachable(source, error)) from error
     if fields.get("model_type") != "clip":
         raise BackboneError(
-            f"{source}: this is a {fields.get('model_type', 'model of unknown type')!r}, not a CLIP; "
-            f"expected config.json to say model_type 'clip'"
+            f"{source}: not a CLIP; config.json says model_type {fields.get('model_type')!r}, "
+            f"expected 'clip'"
         )
     return CLIPConfig.from_dict(fields)
 
 
-def _read_model(source: str, dtype: torch.dtype) -> CLIPModel:
+def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:
     # transformers would draw a bar over whatever the caller shows.
     transformers_logging.disable_progress_bar()
     try:
-        model, report = CLIPModel.from_pretrained(
+        loaded: Any = CLIPModel.from_pretrained(
             source, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(_unreachable(source, error)) from error
+    model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
         raise BackboneError(
             f"{source}: {len(missing)} weights are missing, {missing[0]} among them; the folder is "
             f"incomplete or holds another model"
         )
-    return cast("CLIPModel", model)
+    return {
+        name: tensor.detach()
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("position_ids")
+    }
 
 
 def _unreachable(source: str, error: Exception) -> str:
@@ -162,11 +160,13 @@ def _unreachable(source: str, error: Exception) -> str:
 
 
 def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
-    vision, text = config.vision_config, config.text_config
+    vision: Any = config.vision_config
+    text: Any = config.text_config
     for tower in (vision, text):
         if tower.hidden_act not in ("quick_gelu", "gelu"):
             raise BackboneError(
-                f"{source}: activation {tower.hidden_act!r} is not known; CLIP uses quick_gelu or gelu"
+                f"{source}: activation {tower.hidden_act!r} is not known; "
+                f"CLIP uses quick_gelu or gelu"
             )
     return (
         VisionShape(

@@ -13,7 +13,7 @@ Projection: TypeAlias = Literal["q", "k", "v", "o"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLayout:
-    """How the rows of the vision tower form videos: row ``v * num_frames + f`` is frame f of video v."""
+    """How the vision tower's rows form videos: row ``v * num_frames + f`` is frame f of video v."""
 
     num_videos: int
     num_frames: int
@@ -29,8 +29,10 @@ class BlockAdapter(nn.Module, Generic[Layout]):
 
     The block runs as::
 
-        tokens -> before_attention -> norm1 -> [projections q k v o] + beside_attention -> + tokens
-               -> before_mlp       -> norm2 -> mlp + after_mlp(mlp) + beside_mlp(tokens, normed) -> + tokens
+        tokens -> before_attention -> norm1 -> [projections q k v o] + beside_attention
+               -> + tokens
+               -> before_mlp -> norm2 -> mlp + after_mlp(mlp) + beside_mlp(tokens, normed)
+               -> + tokens
 
     The two ``before_`` sites replace the residual stream; the others return what is to be added,
     or None for nothing. A site works in its own precision and need not return the precision of

@@ -32,7 +32,9 @@ class CaptionTokenizer:
             self._tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise BackboneError(f"{name_or_path}: the tokenizer cannot be read: {reason}") from error
+            raise BackboneError(
+                f"{name_or_path}: the tokenizer cannot be read: {reason}"
+            ) from error
 
     def encode(self, captions: Sequence[str], num_words: int) -> tuple[TokenIds, TokenMask]:
         """Turn captions into start + words + end, padded with 0 or cut to ``num_words`` tokens.

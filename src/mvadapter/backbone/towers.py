@@ -136,8 +136,8 @@ def run_text(
     num_tokens = token_ids.shape[1]
     if num_tokens > shape.max_tokens:
         raise ConfigError(
-            f"captions have {num_tokens} tokens, but this CLIP has positions for {shape.max_tokens}; "
-            f"set num_words to at most {shape.max_tokens}"
+            f"captions have {num_tokens} tokens, but this CLIP has positions for "
+            f"{shape.max_tokens}; set num_words to at most {shape.max_tokens}"
         )
     embeddings = "text_model.embeddings"
     tokens = F.embedding(token_ids, weights[f"{embeddings}.token_embedding.weight"])
@@ -206,7 +206,9 @@ def _attention(
 ) -> Tokens:
     def project(projection: Projection, module: str, tokens: Tokens) -> Tokens:
         output = _linear(tokens, run.weights, f"{name}.{module}")
-        return output if adapter is None else _add(output, adapter.on_projection(projection, tokens))
+        return (
+            output if adapter is None else _add(output, adapter.on_projection(projection, tokens))
+        )
 
     def heads(tokens: Tokens) -> Float[Tensor, "row head token head_width"]:
         return tokens.unflatten(-1, (shape.num_heads, -1)).transpose(1, 2)

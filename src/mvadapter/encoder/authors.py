@@ -1,8 +1,8 @@
 """A checkpoint under the authors' names in, an encoder out.
 
-Their training code saves adapters as ``clip.visual.transformer.resblocks.3.mlp.adapter.down.weight``
-(vision), ``clip.transformer...`` (text) and ``clip.prompt.0`` (shared factors), and the biases of
-CLIP, which it trains too, under OpenAI's names.
+Their training code names adapters ``clip.visual.transformer.resblocks.3.mlp.adapter.down.weight``
+(vision) and ``clip.transformer...`` (text), shared factors ``clip.prompt.0``, and the biases of
+CLIP, which it trains too, as OpenAI does.
 """
 
 import re
@@ -70,7 +70,7 @@ def load_authors_checkpoint(
     """Load what the authors' training code saved.
 
     Widths, layers, frames, words, tying and the input norm are read off the tensors' names and
-    shapes; what they cannot tell is an argument. Frames are sampled at left edges, as the authors do.
+    shapes; what they cannot tell is an argument. Frames are sampled at left edges, as theirs are.
 
     Args:
         path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
@@ -80,7 +80,7 @@ def load_authors_checkpoint(
         tying_position: What the shared factor's gate scales.
 
     Raises:
-        AdapterFolderError: The file cannot be read, or a tensor is unknown, missing or does not fit.
+        AdapterFolderError: The file cannot be read; a tensor is unknown, missing or unfit.
     """
     if isinstance(path_or_tensors, Mapping):
         tensors, where = dict(path_or_tensors), "the given tensors"
@@ -104,7 +104,11 @@ def load_authors_checkpoint(
 def _translate(
     name: str, tensor: Tensor, tying_position: TyingPosition, where: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """Give one of their tensors our name or, where CLIP's q, k and v are fused, our three names."""
+    """Give one of their tensors our name or, where CLIP's q, k and v are fused, our three names.
+
+    Raises:
+        AdapterFolderError: The name is not one of theirs.
+    """
     if factor := re.fullmatch(r"clip\.prompt\.(\d+)", name):
         yield f"shared.{factor[1]}", tensor
     elif name in _OUTER_BIASES:
@@ -122,8 +126,8 @@ def _translate(
                 yield f"{layer}.self_attn.{projection}_proj.bias", part
     else:
         raise AdapterFolderError(
-            f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only what "
-            f"the authors' code trains"
+            f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only "
+            f"what the authors' code trains"
         )
 
 
@@ -145,14 +149,20 @@ def _read_config(
     num_heads: int,
     tying_position: TyingPosition,
 ) -> MvAdapterConfig:
-    """Read every setting that names and shapes can tell; defaults stand for what is absent."""
+    """Read every setting that names and shapes can tell; defaults stand for what is absent.
+
+    Raises:
+        ConfigError: There is no adapter among the tensors.
+    """
 
     def layers(part: str) -> tuple[int, ...]:
         found = (re.fullmatch(part, name) for name in ours)
         return tuple(sorted({int(match[1]) for match in found if match}))
 
     def any_shape(part: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        return next((tuple(t.shape) for name, t in ours.items() if re.fullmatch(part, name)), default)
+        return next(
+            (tuple(t.shape) for name, t in ours.items() if re.fullmatch(part, name)), default
+        )
 
     usual = MvAdapterConfig()
     video_layers = layers(r"video\.(\d+)\.up\.weight")

@@ -1,6 +1,6 @@
 """An encoder in, an adapter folder out, and back.
 
-A folder holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card ``README.md``.
+It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card, ``README.md``.
 """
 
 import importlib.metadata
@@ -110,9 +110,10 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
         backbone = Backbone.load(record.base_model_name_or_path)
     if backbone.fingerprint != record.base_model_fingerprint:
         raise AdapterFolderError(
-            f"{folder}: this adapter was made for {record.base_model_name_or_path!r} (weights "
-            f"{record.base_model_fingerprint[:12]}), but the backbone is {backbone.name!r} (weights "
-            f"{backbone.fingerprint[:12]}); load it beside the CLIP it was made for"
+            f"{folder}: this adapter was made for {record.base_model_name_or_path!r} "
+            f"(weights {record.base_model_fingerprint[:12]}), but the backbone is "
+            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}); load it beside the CLIP it "
+            f"was made for"
         )
     try:
         config = adapter_config(record.method, record.settings, where)
@@ -162,9 +163,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         hint = ""
         if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-            hint = "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
+            hint = (
+                "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
+            )
         reason = str(error).splitlines()[0]
-        raise AdapterFolderError(f"{path}: not a whole safetensors file ({reason}){hint}") from error
+        raise AdapterFolderError(
+            f"{path}: not a whole safetensors file ({reason}){hint}"
+        ) from error
 
 
 def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], where: str) -> None:
@@ -179,7 +184,8 @@ def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], 
         )
     if unknown := sorted(tensors.keys() - parameters.keys()):
         raise AdapterFolderError(
-            f"{where}: {len(unknown)} tensors have no place in this adapter, {unknown[0]!r} among them"
+            f"{where}: {len(unknown)} tensors have no place in this adapter, {unknown[0]!r} "
+            f"among them"
         )
     for name, parameter in parameters.items():
         if parameter.shape != tensors[name].shape:
@@ -201,7 +207,7 @@ def _parse_record(path: Path) -> AdapterRecord:
         raise AdapterFolderError(f"{path}: expected a JSON object")
     if table.get("format", _FORMAT) != _FORMAT:
         raise AdapterFolderError(
-            f"{path}: written in format {table['format']!r}, this mvadapter reads format {_FORMAT}; "
+            f"{path}: written in format {table['format']!r}, this mvadapter reads {_FORMAT}; "
             f"update mvadapter"
         )
     try:

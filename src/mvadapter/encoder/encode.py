@@ -155,7 +155,9 @@ def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
     """
     if not bool(mask.any(dim=1).all()):
         empty = int((~mask.any(dim=1)).nonzero()[0])
-        raise ValueError(f"video {empty} of the batch has no real frame; its frame mask is all False")
+        raise ValueError(
+            f"video {empty} of the batch has no real frame; its frame mask is all False"
+        )
     weights = mask.unsqueeze(-1).float()
     frames = F.normalize(frames.float(), dim=-1)
     # Not a plain product: a padded frame may hold anything, and 0 * inf is not 0.

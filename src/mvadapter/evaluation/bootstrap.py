@@ -35,9 +35,9 @@ def bootstrap_interval(
         confidence_percent: How much of them the interval holds.
     """
     generator = np.random.default_rng(seed)
-    means = np.array([
-        generator.choice(values, size=len(values)).mean() for _ in range(num_resamples)
-    ])
+    means = np.array(
+        [generator.choice(values, size=len(values)).mean() for _ in range(num_resamples)]
+    )
     tail = (100 - confidence_percent) / 2
     low, high = np.percentile(means, [tail, 100 - tail])
     return Interval(mean=float(values.mean()), low=float(low), high=float(high))

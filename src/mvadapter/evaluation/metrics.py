@@ -128,8 +128,8 @@ def check_scores(
         )
     if outside := ((owner < 0) | (owner >= num_videos)).nonzero().flatten().tolist():
         raise DataError(
-            f"caption_video[{outside[0]}] is {int(owner[outside[0]])}, but videos are numbered 0 to "
-            f"{num_videos - 1}"
+            f"caption_video[{outside[0]}] is {int(owner[outside[0]])}, but videos are numbered "
+            f"0 to {num_videos - 1}"
         )
     if rows := matrix.isnan().any(dim=1).nonzero().flatten().tolist():
         raise DataError(f"scores hold NaN in {len(rows)} rows, row {rows[0]} (caption) first")

@@ -1,0 +1,1 @@
+"""Who supplies videos and captions: readers that yield records, and batches made of them."""

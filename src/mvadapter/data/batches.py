@@ -1,0 +1,137 @@
+"""Records in, batches out: which pairs go together, and their decoded frames."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mvadapter.data.records import Record
+from mvadapter.shapes import FrameMask, VideoPixels
+from mvadapter.video.decode import read_segment
+from mvadapter.video.preprocess import normalise, pad_frames, resize_and_crop
+from mvadapter.video.sample import Sampling
+
+FrameBytes: TypeAlias = UInt8[Tensor, "frame channel height width"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One training example: a record and one of its captions, by their positions."""
+
+    record: int
+    caption: int
+
+
+def epoch_batches(
+    records: Sequence[Record], batch_size: int, *, seed: int, epoch: int
+) -> list[list[Pair]]:
+    """Arrange every (video, caption) pair once, in an order that seed and epoch decide.
+
+    No batch holds a video twice, for it would be scored as its own negative: an epoch goes through
+    the records in rounds, each with one new caption of every record that has one left. Batches of
+    one pair teach nothing and are left out.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    captions = [generator.permutation(len(record.captions)) for record in records]
+    batches = []
+    for turn in range(max(len(order) for order in captions)):
+        open_records = [i for i, order in enumerate(captions) if turn < len(order)]
+        order = generator.permutation(open_records)
+        pairs = [Pair(record=int(i), caption=int(captions[i][turn])) for i in order]
+        batches += [pairs[i : i + batch_size] for i in range(0, len(pairs), batch_size)]
+    return [batch for batch in batches if len(batch) > 1]
+
+
+def stack_videos(
+    videos: Sequence[FrameBytes], num_frames: int, device: torch.device
+) -> tuple[VideoPixels, FrameMask]:
+    """Make one batch of pixels, padded with zeros to ``num_frames``, and its mask.
+
+    Raises:
+        DataError: There is no video, or one has no frame or too many.
+    """
+    stack, mask = pad_frames(videos, num_frames)
+    # The bytes travel, not the floats: a quarter of the traffic to a GPU.
+    stack, mask = stack.to(device), mask.to(device)
+    return normalise(stack) * mask[:, :, None, None, None], mask
+
+
+class FrameLoader:
+    """Decodes frames of records ahead of their use, on threads, and keeps what fits in memory.
+
+    Args:
+        records: The records, which are asked for by position.
+        num_frames: Frames per record.
+        sampling: Which ones.
+        image_px: Side of the square that the model sees.
+        num_threads: How many records are decoded at once.
+        cache_bytes: Decoded frames up to this size stay in memory, so that later epochs need not
+            decode them again.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        num_frames: int,
+        sampling: Sampling,
+        image_px: int,
+        num_threads: int = 2,
+        cache_bytes: int = 4 * 2**30,
+    ) -> None:
+        self._records = records
+        self._num_frames = num_frames
+        self._sampling: Sampling = sampling
+        self._image_px = image_px
+        self._free_bytes = cache_bytes
+        self._kept: dict[int, FrameBytes] = {}
+        self._coming: OrderedDict[int, Future[FrameBytes]] = OrderedDict()
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop decoding."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def prefetch(self, records: Sequence[int]) -> None:
+        """Begin to decode records that will be asked for soon."""
+        for record in records:
+            if record not in self._kept and record not in self._coming:
+                self._coming[record] = self._pool.submit(self._decode, record)
+
+    def frames(self, record: int) -> FrameBytes:
+        """The frames of a record: uint8, cut to the model's square, fewer for a short video.
+
+        Raises:
+            VideoError: The video gives none.
+        """
+        if record in self._kept:
+            return self._kept[record]
+        self.prefetch([record])
+        frames = self._coming.pop(record).result()
+        if frames.nbytes <= self._free_bytes:
+            self._free_bytes -= frames.nbytes
+            self._kept[record] = frames
+        return frames
+
+    def _decode(self, record: int) -> FrameBytes:
+        wanted = self._records[record]
+        segment = read_segment(
+            wanted.video,
+            self._num_frames,
+            wanted.start_seconds,
+            wanted.end_seconds,
+            sampling=self._sampling,
+        )
+        return resize_and_crop(segment.images, self._image_px)

@@ -1,0 +1,61 @@
+"""A folder of videos with captions in, records out."""
+
+from pathlib import Path
+
+from mvadapter.data.records import Record
+from mvadapter.data.table import TABLE_SUFFIXES, read_table
+from mvadapter.errors import DataError
+
+_TABLE_STEM = "captions"
+
+
+def read_records(path: str | Path, videos: str | Path | None = None) -> list[Record]:
+    """Read a table, or a folder with captions.
+
+    A folder holds either a table ``captions.csv`` (or ``.jsonl``, ``.parquet``), or beside each
+    video a text file of the same name, ``walk.mp4`` and ``walk.txt``, with one caption a line.
+
+    Args:
+        path: The table or the folder.
+        videos: The folder that the videos' names start from, when it is not the table's.
+
+    Raises:
+        DataError: There are no captions there, or a row or line cannot be used.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_table(path, videos)
+    tables = [path / f"{_TABLE_STEM}{suffix}" for suffix in TABLE_SUFFIXES]
+    found = [table for table in tables if table.is_file()]
+    if len(found) > 1:
+        raise DataError(f"{path}: holds {found[0].name} and {found[1].name}; name one of them")
+    if found:
+        return read_table(found[0], videos)
+    records = _beside_videos(path)
+    if not records:
+        raise DataError(
+            f"{path}: no captions here; expected {_TABLE_STEM}{TABLE_SUFFIXES[0]} with columns "
+            f"video and caption, or a text file beside each video (walk.mp4, walk.txt)"
+        )
+    return records
+
+
+def _beside_videos(folder: Path) -> list[Record]:
+    records = []
+    for text in sorted(folder.rglob("*.txt")):
+        videos = [
+            path
+            for path in sorted(text.parent.iterdir())
+            if path.stem == text.stem and path != text and path.is_file()
+        ]
+        if not videos:
+            continue
+        if len(videos) > 1:
+            raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both fit its name")
+        lines = text.read_text(encoding="utf-8").splitlines()
+        captions = tuple(line.strip() for line in lines if line.strip())
+        if not captions:
+            raise DataError(f"{text}: holds no caption; expected one a line")
+        name = videos[0].relative_to(folder).as_posix()
+        records.append(Record(id=name, video=videos[0], captions=captions))
+    return records

@@ -1,0 +1,37 @@
+"""What every dataset yields: a segment of a video with its captions."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A segment of a video, or a whole one, with the captions that belong to it."""
+
+    id: str
+    """Unique in its dataset."""
+    video: Path
+    """The file."""
+    captions: tuple[str, ...]
+    """At least one."""
+    start_seconds: float | None = None
+    """Where the segment begins; None is where the video does."""
+    end_seconds: float | None = None
+    """Where it ends; None is where the video does."""
+    split: str = "train"
+    """The part of the dataset it belongs to, such as "train" or "test"."""
+
+
+def fingerprint(records: Sequence[Record]) -> str:
+    """A hash of what a dataset says: ids, file names, spans, splits and captions, in order."""
+    digest = hashlib.sha256()
+    for record in records:
+        row = (
+            record.id, record.video.name, record.start_seconds, record.end_seconds,
+            record.split, record.captions,
+        )  # fmt: skip
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()

@@ -1,0 +1,362 @@
+"""A recipe and records in, a trained adapter in a folder out.
+
+The output folder holds the best adapter so far, written whole each time, and beside it ``run/``
+with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run goes on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mvadapter.adapters.build import build_adapter
+from mvadapter.backbone.clip import Backbone
+from mvadapter.data.batches import FrameLoader, Pair, epoch_batches, stack_videos
+from mvadapter.data.records import Record, fingerprint
+from mvadapter.encoder.checkpoint import save_adapter
+from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.precision import autocast, choose_precision
+from mvadapter.errors import TrainingError, VideoError
+from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.training.log import RunLog
+from mvadapter.training.loss import symmetric_info_nce
+from mvadapter.training.optimizer import build_optimizer, learning_rate
+from mvadapter.training.recipe import Recipe
+from mvadapter.training.state import Progress, read_progress, restore_state, save_state
+
+_SAVE_EVERY_SECONDS = 60.0
+# The held-out part stays the same for every seed, so that runs can be compared on it.
+_HOLDOUT_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a run is given that does not decide its result."""
+
+    device: str = "cpu"
+    num_threads: int = 2
+    """Videos decoded at once."""
+    on_step: Callable[[int, int, float], object] = field(default=lambda _step, _total, _loss: None)
+    """Called with the steps done, the steps in all and the loss."""
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+    """Asked after each step; True saves the state and stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What a run came to."""
+
+    folder: Path
+    is_finished: bool
+    """False when it was stopped; the same call goes on."""
+    step: int
+    num_steps: int
+    best_epoch: int
+    """The epoch whose adapter the folder holds."""
+    metrics: dict[str, float]
+    """Of that epoch, on what chose it; empty when nothing could be held out."""
+    skipped: dict[str, str]
+    """Videos that gave no frames: record id -> reason."""
+
+
+def train(
+    recipe: Recipe,
+    records: Sequence[Record],
+    folder: str | Path,
+    surroundings: Surroundings | None = None,
+) -> TrainingResult:
+    """Train an adapter, or go on with a run that was stopped in this folder.
+
+    A resumed run continues bit by bit: weights, optimiser, schedule, order of the data and random
+    states are what they would have been.
+
+    Args:
+        recipe: All that decides the run.
+        records: The dataset; of it the split "train" is used, and "test" only if the recipe
+            selects on it.
+        folder: Where the adapter and the run's state go.
+        surroundings: Device, threads, and whom to tell.
+
+    Raises:
+        TrainingError: There is too little data, or the folder holds another run.
+        MvAdapterError: The backbone, the method or the settings do not fit.
+    """
+    surroundings = surroundings or Surroundings()
+    parts = split_records(records, recipe)
+    torch.manual_seed(recipe.train.seed)
+    backbone = Backbone.load(recipe.backbone.name, device=surroundings.device)
+    encoder = Encoder(
+        backbone,
+        build_adapter(recipe.method, backbone),
+        inputs=recipe.inputs,
+        gradient_checkpointing=recipe.train.gradient_checkpointing,
+    )
+    if not encoder.trainable_parameters():
+        raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
+    with (
+        _loader(parts.train, encoder, surroundings) as train_frames,
+        _loader(parts.selection, encoder, surroundings) as selection_frames,
+    ):
+        loaders = (train_frames, selection_frames)
+        return _Run(recipe, parts, encoder, loaders, Path(folder), surroundings).go()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A dataset as a run uses it."""
+
+    train: list[Record]
+    selection: list[Record]
+    """What chooses the best epoch; empty when too few videos could be held out."""
+    selection_name: str
+
+
+def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
+    """Take the train split apart: what trains, and what chooses the best epoch.
+
+    A video's segments stay together. The test split is touched only where the recipe says so.
+
+    Raises:
+        TrainingError: Fewer than two videos are left to train on, or there is no test split.
+    """
+    train = [record for record in records if record.split == "train"]
+    videos = sorted({record.video for record in train})
+    if recipe.train.select_on == "test":
+        selection = [record for record in records if record.split == "test"]
+        if not selection:
+            raise TrainingError("select_on is 'test', but no row has split 'test'")
+        name = "TEST SPLIT: the numbers on it are not honest"
+    else:
+        order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(videos))
+        num_held = round(len(videos) * recipe.train.holdout_percent / 100)
+        held = {videos[i] for i in order[:num_held]} if num_held >= 2 else set()
+        selection = [record for record in train if record.video in held]
+        train = [record for record in train if record.video not in held]
+        name = f"held-out {len(selection)} of the train split's records"
+        if not selection:
+            name = "nothing: the last epoch (too few videos to hold some out)"
+    if len({record.video for record in train}) < 2:
+        raise TrainingError(
+            f"training needs at least 2 videos in split 'train', found {len(videos)} before "
+            f"holding any out; a batch takes its negatives from other videos"
+        )
+    return Parts(train=train, selection=selection, selection_name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    epoch: int
+    """Counted from 1."""
+    batch: list[Pair]
+    ends_epoch: bool
+
+
+class _Run:
+    """One training run: its encoder, optimiser and progress."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        parts: Parts,
+        encoder: Encoder,
+        loaders: tuple[FrameLoader, FrameLoader],
+        folder: Path,
+        surroundings: Surroundings,
+    ) -> None:
+        self._recipe = recipe
+        self._parts = parts
+        self._encoder = encoder
+        self._train_frames, self._selection_frames = loaders
+        self._folder = folder
+        self._surroundings = surroundings
+        self._state_path = folder / "run" / "state.safetensors"
+        self._parameters = encoder.trainable_parameters()
+        self._optimizer = build_optimizer(self._parameters, recipe.train)
+        size, seed = recipe.train.batch_size, recipe.train.seed
+        self._steps = [
+            _Step(epoch=epoch, batch=batch, ends_epoch=position == len(batches))
+            for epoch in range(1, recipe.train.epochs + 1)
+            for batches in [epoch_batches(parts.train, size, seed=seed, epoch=epoch)]
+            for position, batch in enumerate(batches, start=1)
+        ]
+        self._progress = self._begin_or_resume()
+        self._saved_at = time.monotonic()
+
+    def go(self) -> TrainingResult:
+        """Train to the end, or until asked to stop."""
+        progress = self._progress
+        with RunLog(self._folder / "run", progress.step) as log:
+            while progress.step < len(self._steps):
+                step = self._steps[progress.step]
+                for coming in self._steps[progress.step : progress.step + 2]:
+                    self._train_frames.prefetch([pair.record for pair in coming.batch])
+                loss = self._take(step.batch)
+                log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
+                progress.step += 1
+                self._surroundings.on_step(progress.step, len(self._steps), loss)
+                if step.ends_epoch:
+                    self._end_epoch(step.epoch, log)
+                if self._stops_here():
+                    break
+        return self._result()
+
+    def _begin_or_resume(self) -> Progress:
+        recipe = self._recipe.as_table()
+        data = fingerprint([*self._parts.train, *self._parts.selection])
+        if self._state_path.is_file():
+            progress = read_progress(self._state_path)
+            _check_same(progress, recipe, data, self._folder)
+            restore_state(self._state_path, self._parameters, self._optimizer)
+            return progress
+        precision = choose_precision(self._recipe.train.precision, self._encoder)
+        return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
+
+    def _take(self, batch: list[Pair]) -> float:
+        """Take one step; a batch with fewer than two readable videos leaves the weights alone.
+
+        Raises:
+            TrainingError: The loss is no longer a number.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        frames, captions = [], []
+        for pair in batch:
+            record = self._parts.train[pair.record]
+            try:
+                frames.append(self._train_frames.frames(pair.record))
+                captions.append(record.captions[pair.caption])
+            except VideoError as error:
+                self._progress.skipped[record.id] = str(error)
+        if len(frames) < 2:
+            return float("nan")
+        loss = self._loss(frames, captions)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(
+            self._parameters.values(), self._recipe.train.max_gradient_norm
+        )
+        self._optimizer.step()
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at step {self._progress.step}; lower learning_rate "
+                f"(now {self._recipe.train.learning_rate}) or set precision to 'float32'"
+            )
+        return value
+
+    def _loss(self, frames: list[torch.Tensor], captions: list[str]) -> torch.Tensor:
+        encoder, inputs = self._encoder, self._encoder.inputs
+        device = encoder.backbone.device
+        pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
+        token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.num_words)
+        with autocast(encoder, self._progress.precision):
+            videos = encoder.embed_videos(pixels, frame_mask)
+            texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
+        return symmetric_info_nce(texts, videos, encoder.temperature)
+
+    def _end_epoch(self, epoch: int, log: RunLog) -> None:
+        """Measure on the selection part, keep the adapter if it is the best, save the state."""
+        progress, metrics = self._progress, {}
+        score = float(epoch)
+        if self._parts.selection:
+            report = self._evaluate()
+            metrics = selection_metrics(report)
+            score = report.text_to_video.recall_sum + report.video_to_text.recall_sum
+        log.epoch(progress.step - 1, epoch=epoch, metrics=metrics)
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, epoch
+            progress.best_metrics = metrics
+            save_adapter(self._encoder, self._folder, self._record(epoch, metrics))
+        self._save()
+
+    def _evaluate(self) -> RetrievalReport:
+        settings = EmbeddingSettings(precision=self._progress.precision, unreadable="skip")
+        return embed_records(
+            self._encoder, self._parts.selection, self._selection_frames, settings
+        ).report()
+
+    def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
+        return {
+            "recipe": self._progress.recipe,
+            "data": {
+                "name": Path(self._recipe.data.path).name,
+                "fingerprint": self._progress.data_fingerprint,
+                "train_records": len(self._parts.train),
+            },
+            "selection": self._parts.selection_name,
+            "epoch": epoch,
+            "precision": self._progress.precision,
+            "metrics": metrics,
+        }
+
+    def _stops_here(self) -> bool:
+        stops = self._surroundings.should_stop()
+        if stops or time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
+            self._save()
+        return stops
+
+    def _save(self) -> None:
+        save_state(self._state_path, self._progress, self._parameters, self._optimizer)
+        self._saved_at = time.monotonic()
+
+    def _rate(self) -> float:
+        return learning_rate(self._progress.step, len(self._steps), self._recipe.train)
+
+    def _result(self) -> TrainingResult:
+        progress = self._progress
+        return TrainingResult(
+            folder=self._folder,
+            is_finished=progress.step == len(self._steps),
+            step=progress.step,
+            num_steps=len(self._steps),
+            best_epoch=progress.best_epoch,
+            metrics=progress.best_metrics,
+            skipped=progress.skipped,
+        )
+
+
+def selection_metrics(report: RetrievalReport) -> dict[str, float]:
+    """What a log and a model card say of a report, in percent."""
+    directions = {"text_to_video": report.text_to_video, "video_to_text": report.video_to_text}
+    return {
+        f"{name}_recall_at_{k}": getattr(metrics, f"recall_at_{k}")
+        for name, metrics in directions.items()
+        for k in (1, 5, 10)
+    }
+
+
+def _loader(records: Sequence[Record], encoder: Encoder, surroundings: Surroundings) -> FrameLoader:
+    return FrameLoader(
+        records,
+        num_frames=encoder.inputs.num_frames,
+        sampling=encoder.inputs.sampling,
+        image_px=encoder.backbone.vision.image_px,
+        num_threads=surroundings.num_threads,
+    )
+
+
+def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: Path) -> None:
+    """Refuse to continue a run with another recipe or other data.
+
+    Raises:
+        TrainingError: The folder's run is another one.
+    """
+    what = None
+    if progress.data_fingerprint != data:
+        what = "other videos or captions"
+    for table, settings in recipe.items():
+        if progress.recipe.get(table) != settings:
+            old = progress.recipe.get(table) or {}
+            key = next(key for key in settings if old.get(key) != settings[key])
+            what = f"{table}.{key} = {old.get(key)!r}, now {settings[key]!r}"
+            break
+    if what is not None:
+        raise TrainingError(
+            f"{folder}: holds a run with {what}; give another output folder, or delete "
+            f"{folder / 'run'} to start over"
+        )

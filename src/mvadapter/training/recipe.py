@@ -1,0 +1,154 @@
+"""A TOML file in, everything that a training run depends on out."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from mvadapter.adapters.build import AdapterConfig, adapter_config
+from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.encoder.encode import Inputs
+from mvadapter.encoder.precision import PrecisionChoice
+from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.settings import settings_from_table, table_from_settings
+
+SelectOn: TypeAlias = Literal["holdout", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """Which videos and captions."""
+
+    path: str
+    """A table, or a folder with captions; relative to the recipe."""
+    videos: str = ""
+    """The folder that the videos' names start from; by default the table's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSettings:
+    """Which CLIP."""
+
+    name: str = "tiny"
+    """A folder, a hub id, or "tiny"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """How to train."""
+
+    epochs: int = 5
+    """Times that every (video, caption) pair is seen."""
+    batch_size: int = 128
+    """Pairs a step; every other pair of the batch is a negative."""
+    learning_rate: float = 1e-3
+    """The peak of AdamW's step size. docs/study.md has the measurement behind the default."""
+    weight_decay: float = 0.2
+    """AdamW's decay of weight matrices; biases, norms and vectors do not decay."""
+    warmup_percent: float = 10.0
+    """Share of all steps in which the learning rate rises; then it falls along a cosine to 0."""
+    max_gradient_norm: float = 1.0
+    """Longer gradients, over all weights together, are scaled down to this norm."""
+    seed: int = 0
+    """Decides the adapter's first weights and the order of the data."""
+    precision: PrecisionChoice = "auto"
+    """bfloat16 or float32 arithmetic; "auto" times both and takes bfloat16 where it is faster."""
+    gradient_checkpointing: bool = False
+    """Less memory for about a third more time."""
+    holdout_percent: float = 10.0
+    """Share of the train split's videos that never train and choose the best epoch."""
+    select_on: SelectOn = "holdout"
+    """What chooses the best epoch. "test" is what many papers did; results are marked with it."""
+
+    def __post_init__(self) -> None:
+        for setting in ("epochs", "batch_size"):
+            minimum = 2 if setting == "batch_size" else 1
+            if getattr(self, setting) < minimum:
+                raise ConfigError(
+                    f"{setting} must be at least {minimum}, got {getattr(self, setting)}"
+                )
+        for setting in ("learning_rate", "max_gradient_norm"):
+            if not getattr(self, setting) > 0:
+                raise ConfigError(f"{setting} must be above 0, got {getattr(self, setting)}")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        for setting in ("warmup_percent", "holdout_percent"):
+            if not 0 <= getattr(self, setting) < 100:
+                raise ConfigError(
+                    f"{setting} must be from 0 to below 100, got {getattr(self, setting)}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that decides a training run."""
+
+    data: DataSettings
+    backbone: BackboneSettings = field(default_factory=BackboneSettings)
+    method: AdapterConfig = field(default_factory=MvAdapterConfig)
+    inputs: Inputs = field(default_factory=Inputs)
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def as_table(self) -> dict[str, Any]:
+        """The recipe as plain values, for files and comparisons."""
+        table = table_from_settings(self)
+        table["method"] = {"name": self.method.name, **table["method"]}
+        return table
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe; its relative paths start from its own folder.
+
+    Raises:
+        ConfigError: It is missing, not TOML, or says something that cannot be.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    recipe = recipe_from_table(table, str(path))
+    folder = path.parent
+    data = dataclasses.replace(
+        recipe.data,
+        path=str(folder / recipe.data.path),
+        videos=str(folder / recipe.data.videos) if recipe.data.videos else "",
+    )
+    return dataclasses.replace(recipe, data=data)
+
+
+def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
+    """Build a recipe from its tables.
+
+    The method takes the inputs' numbers of frames and words unless it names its own.
+
+    Raises:
+        UnknownNameError: A table or key is not known.
+        ConfigError: One is missing, or has a value it cannot have.
+    """
+    known = {part.name for part in dataclasses.fields(Recipe)}
+    for key, part in table.items():
+        if key not in known:
+            raise UnknownNameError(f"table of {where}", key, known)
+        if not isinstance(part, Mapping):
+            raise ConfigError(f"{where}: {key} must be a table, [{key}], got {part!r}")
+    if "path" not in table.get("data", {}):
+        raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
+    inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
+    method = dict(table.get("method", {}))
+    name = method.pop("name", MvAdapterConfig.name)
+    if name == MvAdapterConfig.name:
+        method = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | method
+    return Recipe(
+        data=settings_from_table(DataSettings, table["data"], f"{where} [data]"),
+        backbone=settings_from_table(
+            BackboneSettings, table.get("backbone", {}), f"{where} [backbone]"
+        ),
+        method=adapter_config(name, method, f"{where} [method]"),
+        inputs=inputs,
+        train=settings_from_table(TrainSettings, table.get("train", {}), f"{where} [train]"),
+    )

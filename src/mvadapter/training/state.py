@@ -1,0 +1,98 @@
+"""A run's state in one file, written whole: what a killed run needs to go on bit by bit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mvadapter.encoder.precision import Precision
+from mvadapter.errors import TrainingError
+from mvadapter.files import written_whole
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Where a run is."""
+
+    recipe: dict[str, Any]
+    """The recipe it follows; another one cannot continue it."""
+    data_fingerprint: str
+    precision: Precision
+    """What "auto" was settled to, so that a resumed run does not measure again."""
+    step: int = 0
+    """Steps done in all epochs."""
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Videos that gave no frames: record id -> reason."""
+
+
+def save_state(
+    path: Path,
+    progress: Progress,
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write weights, the optimiser's moments, torch's random state and the progress.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    tensors = {"random_state": torch.get_rng_state()}
+    for name, parameter in parameters.items():
+        tensors[f"weight/{name}"] = parameter.detach().cpu().contiguous()
+        for moment, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{moment}/{name}"] = value.detach().cpu().contiguous()
+    with written_whole(path) as aside:
+        save_file(tensors, aside, metadata={"progress": json.dumps(asdict(progress))})
+
+
+def read_progress(path: Path) -> Progress:
+    """Read where a saved run is.
+
+    Raises:
+        TrainingError: The file is damaged or from another version.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: the run's state cannot be read ({error}); delete {path.parent} to start over"
+        ) from error
+
+
+def restore_state(
+    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
+    """Put back what `save_state` wrote.
+
+    Raises:
+        TrainingError: The file is damaged or holds other weights.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"weight/{name}"])
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path}: the run's state does not fit ({error}); delete {path.parent} to start over"
+        ) from error
+    for name, parameter in parameters.items():
+        moments = {
+            moment: tensors[f"{moment}/{name}"].to("cpu" if moment == "step" else parameter.device)
+            for moment in ("step", "exp_avg", "exp_avg_sq")
+            if f"{moment}/{name}" in tensors
+        }
+        if moments:
+            optimizer.state[parameter] = moments
+    torch.set_rng_state(tensors["random_state"])
