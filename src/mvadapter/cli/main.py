@@ -9,6 +9,8 @@ import sys
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.evaluate import evaluate
+from mvadapter.cli.train import train
 from mvadapter.errors import MvAdapterError
 
 app = typer.Typer(
@@ -24,6 +26,10 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.command("evaluate")(evaluate)
+app.command("train")(train)
 
 
 def main() -> None:

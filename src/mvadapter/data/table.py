@@ -60,7 +60,11 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give each row with the number of its line (of its row, in Parquet)."""
+    """Give each row with the number of its line (of its row, in Parquet).
+
+    Raises:
+        DataError: The file is missing, or of another kind than its suffix says.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)})")
     match path.suffix.lower():
@@ -82,16 +86,21 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         try:
             _check_columns(rows.fieldnames or (), f"{path}:1")
             for row in rows:
-                if None in row or None in row.values():
-                    raise DataError(
-                        f"{path}:{rows.line_num}: the row has more or fewer fields than the header; "
-                        f"put captions that hold a comma into quotes"
-                    )
+                _check_width(row, f"{path}:{rows.line_num}")
                 yield rows.line_num, row
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
         except csv.Error as error:
             raise DataError(f"{path}:{rows.line_num}: not valid CSV: {error}") from error
+
+
+def _check_width(row: Mapping[Any, Any], where: str) -> None:
+    # What DictReader does with a row that is too long or too short.
+    if None in row or None in row.values():
+        raise DataError(
+            f"{where}: the row has more or fewer fields than the header; put captions that hold a "
+            f"comma into quotes"
+        )
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -135,11 +144,7 @@ def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
     start, end = (_seconds(row, column, where) for column in ("start_seconds", "end_seconds"))
     if start is not None and end is not None and not start < end:
         raise DataError(f"{where}: the segment must end after it starts, got {start} to {end} s")
-    span = (
-        ""
-        if start is None and end is None
-        else f"@{start or 0:g}-{'' if end is None else f'{end:g}'}"
-    )
+    span = "" if start is None and end is None else f"@{start}-{end}"
     return Record(
         id=str(row.get("id") or f"{name}{span}"),
         video=resolve_video(name, root, where),

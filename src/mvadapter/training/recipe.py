@@ -98,27 +98,35 @@ class Recipe:
         return table
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe; its relative paths start from its own folder.
+
+    Args:
+        path: A TOML file; None starts from the defaults.
+        overrides: What takes the place of the file's settings, by names such as "train.epochs".
 
     Raises:
         ConfigError: It is missing, not TOML, or says something that cannot be.
     """
-    path = Path(path)
+    tables = {} if path is None else _read_tables(Path(path))
+    for name, value in (overrides or {}).items():
+        table, key = name.split(".")
+        tables.setdefault(table, {})[key] = value
+    return recipe_from_table(tables, "the settings" if path is None else str(path))
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    recipe = recipe_from_table(table, str(path))
-    folder = path.parent
-    data = dataclasses.replace(
-        recipe.data,
-        path=str(folder / recipe.data.path),
-        videos=str(folder / recipe.data.videos) if recipe.data.videos else "",
-    )
-    return dataclasses.replace(recipe, data=data)
+    data = tables.get("data", {})
+    for key in ("path", "videos"):
+        if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]:
+            data[key] = str(path.parent / data[key])
+    return tables
 
 
 def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
