@@ -324,7 +324,11 @@ def _tied_pairs(
     video_layers: tuple[int, ...],
     text_layers: tuple[int, ...],
 ) -> tuple[tuple[int, int], ...]:
-    """The layers (video, text) that share weights; counted from the end, towers may differ in depth."""
+    """The layers (video, text) that share weights; the towers may differ in depth.
+
+    Raises:
+        ConfigError: A tied layer does not exist or has no adapter.
+    """
     if config.tying == "none":
         return ()
     setting = "tied_layers"
@@ -333,8 +337,8 @@ def _tied_pairs(
     for tower, tied, adapted in (("video", of_video, video_layers), ("text", of_text, text_layers)):
         if without := sorted(set(tied) - set(adapted)):
             raise ConfigError(
-                f"{setting} ties {tower} layer {without[0]}, which has no adapter ({tower}_layers); "
-                f"adapt that layer, or set tying='none'"
+                f"{setting} ties {tower} layer {without[0]}, which has no adapter "
+                f"({tower}_layers); adapt that layer, or set tying='none'"
             )
     return tuple(zip(of_video, of_text, strict=True))
 

@@ -49,7 +49,7 @@ class FactorGate(nn.Module):
 
 
 class GatedLinear(nn.Linear):
-    """A linear map whose weight a gate scales by input or by output channel; the bias stays as it is.
+    """A linear map whose weight a gate scales by input or output channel; the bias stays.
 
     Args:
         in_features: Channels in.

@@ -1,0 +1,1 @@
+"""Video files in, frames and pixels out; long videos into segments."""

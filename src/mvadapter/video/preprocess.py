@@ -1,0 +1,114 @@
+"""Frames in, the pixels CLIP expects out."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from mvadapter.errors import ConfigError, DataError
+from mvadapter.shapes import FrameImages, FrameMask
+
+# Radford et al. 2021; the values of OpenAI's code, clip/clip.py, _transform.
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+"""Mean of red, green and blue in CLIP's training images, of a range of 0 to 1."""
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Standard deviation of red, green and blue in CLIP's training images, of a range of 0 to 1."""
+
+ImageTensor: TypeAlias = UInt8[Tensor, "frame height width channel"]
+SquareImages: TypeAlias = UInt8[Tensor, "frame channel size size"]
+SquarePixels: TypeAlias = Float[Tensor, "frame channel size size"]
+
+
+def resize_and_crop(images: FrameImages | ImageTensor, size_px: int) -> SquareImages:
+    """Scale the short side of every frame to `size_px` and cut out the middle square.
+
+    Bicubic with antialiasing, as transformers' CLIPImageProcessor does with Pillow: the two differ
+    by at most 2 of 255. A torch tensor is worked on where it is, CPU or GPU.
+
+    Raises:
+        ConfigError: `size_px` is below 1.
+        DataError: There are no frames, or they have no pixels.
+    """
+    if size_px < 1:
+        raise ConfigError(f"size_px must be at least 1, got {size_px}")
+    if 0 in images.shape:
+        raise DataError(f"images must hold at least one frame and one pixel, got {images.shape}")
+    height, width = images.shape[1], images.shape[2]
+    # frame height width channel -> frame channel height width
+    stack = torch.as_tensor(images).permute(0, 3, 1, 2)
+    short = min(height, width)
+    # Rounded down as transformers' get_resize_output_image_size does.
+    scaled = _resize(stack, (int(size_px * height / short), int(size_px * width / short)))
+    top, left = (scaled.shape[2] - size_px) // 2, (scaled.shape[3] - size_px) // 2
+    return scaled[:, :, top : top + size_px, left : left + size_px].contiguous()
+
+
+def normalise(
+    pixels: UInt8[Tensor, "*batch channel height width"],
+) -> Float[Tensor, "*batch channel height width"]:
+    """Bring pixels of 0 to 255 to the mean and spread of CLIP's training images, as float32."""
+    mean = torch.tensor(IMAGE_MEAN, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(IMAGE_STD, device=pixels.device).view(3, 1, 1)
+    return (pixels.float() / 255 - mean) / std
+
+
+def to_pixels(
+    images: FrameImages | ImageTensor, size_px: int, device: str | torch.device = "cpu"
+) -> SquarePixels:
+    """Turn frames into what CLIP's vision tower takes: resized, cropped and normalised on `device`.
+
+    Raises:
+        ConfigError: `size_px` is below 1.
+        DataError: There are no frames, or they have no pixels.
+    """
+    return normalise(resize_and_crop(torch.as_tensor(images).to(device), size_px))
+
+
+def pad_frames(
+    videos: Sequence[Shaped[Tensor, "_ channel height width"]], num_frames: int
+) -> tuple[Shaped[Tensor, "video frame channel height width"], FrameMask]:
+    """Stack videos of different numbers of frames, filling up with zeros.
+
+    Args:
+        videos: The frames of each video; all of one type, size and device.
+        num_frames: Frames each video has afterwards.
+
+    Returns:
+        The stack, and the mask that is True where a frame is real.
+
+    Raises:
+        DataError: There is no video, or one has no frame, or one has more than `num_frames`.
+    """
+    if not videos:
+        raise DataError("there must be at least one video to stack, got none")
+    lengths = [len(video) for video in videos]
+    for index, length in enumerate(lengths):
+        if not 1 <= length <= num_frames:
+            raise DataError(f"video {index} must have 1 to {num_frames} frames, got {length}")
+    first = videos[0]
+    stack = first.new_zeros(len(videos), num_frames, *first.shape[1:])
+    for row, video in zip(stack, videos, strict=True):
+        row[: len(video)] = video
+    positions = torch.arange(num_frames, device=first.device)
+    return stack, positions < torch.tensor(lengths, device=first.device)[:, None]
+
+
+def _resize(stack: Tensor, size: tuple[int, int]) -> Tensor:
+    if stack.device.type != "cpu":
+        return _resize_as_floats(stack, size)
+    # Here torch has Pillow's own fixed-point arithmetic, faster than floats and nearer to it.
+    return functional.interpolate(stack, size, mode="bicubic", antialias=True)
+
+
+def _resize_as_floats(stack: Tensor, size: tuple[int, int]) -> Tensor:
+    # Pillow resizes rows, rounds to bytes, then resizes columns; without the clamping in between,
+    # sharp edges would come out up to 20 of 255 apart.
+    for height, width in ((stack.shape[2], size[1]), size):
+        scaled = functional.interpolate(
+            stack.float(), (height, width), mode="bicubic", antialias=True
+        )
+        stack = scaled.round().clamp(0, 255)
+    return stack.to(torch.uint8)

@@ -1,0 +1,39 @@
+"""Fixtures that every room's tests use."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from made_clips import write_random_clip
+
+from mvadapter.backbone.clip import Backbone
+
+_GOLDEN = Path(__file__).parent / "golden"
+_SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def random_clip_folder(tmp_path_factory) -> Path:
+    return write_random_clip(tmp_path_factory.mktemp("clip") / "random")
+
+
+@pytest.fixture(scope="session")
+def random_clip(random_clip_folder) -> Backbone:
+    return Backbone.load(random_clip_folder)
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    return _GOLDEN
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    if not _SHARED.is_dir():
+        pytest.skip("the folder of real material is not beside this checkout")
+    return _SHARED
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_every_time():
+    torch.manual_seed(0)

@@ -1,0 +1,169 @@
+"""Our MV-Adapter against tensors that the authors' own modules computed.
+
+Origin: the authors' repository at commit 08a61f3, float32 on a CPU, random weights and inputs, as
+golden/README.md says. ``backbone`` is the CLIP, ``authors_checkpoint`` what their code saves.
+"""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mvadapter import Backbone, load_adapter, load_authors_checkpoint, save_adapter
+from mvadapter.encoder.authors import _translate
+from mvadapter.errors import AdapterFolderError
+from mvadapter.training.loss import symmetric_info_nce
+
+pytestmark = pytest.mark.parametrize("case", ["mv_down_in", "mv_untied"])
+
+
+@pytest.fixture
+def backbone(case, golden_folder):
+    return Backbone.load(golden_folder / case / "backbone")
+
+
+@pytest.fixture
+def encoder(case, golden_folder, backbone):
+    return load_authors_checkpoint(
+        golden_folder / case / "authors_checkpoint.safetensors", backbone
+    )
+
+
+@pytest.fixture
+def expected(case, golden_folder):
+    tensors = load_file(golden_folder / case / "expected.safetensors")
+    tensors["frame_mask"] = tensors["frame_mask"].bool()
+    tensors["token_mask"] = tensors["input_ids"] != 0
+    return tensors
+
+
+def embed(encoder, expected):
+    videos = encoder.embed_videos(expected["video"], expected["frame_mask"])
+    captions = encoder.embed_captions(expected["input_ids"], expected["token_mask"])
+    return captions, videos
+
+
+def test_frame_features_equal_the_authors(encoder, expected):
+    frames = encoder.embed_frames(expected["video"], expected["frame_mask"])
+
+    real = expected["frame_mask"]
+    torch.testing.assert_close(
+        frames[real], expected["frame_features"][real], atol=1e-4, rtol=1e-4
+    )
+
+
+def test_embeddings_logits_and_loss_equal_the_authors(encoder, expected):
+    captions, videos = embed(encoder, expected)
+
+    logits = encoder.temperature * captions @ videos.T
+    loss = symmetric_info_nce(captions, videos, encoder.temperature)
+
+    torch.testing.assert_close(videos, expected["video_embedding"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(captions, expected["text_embedding"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits, expected["logits"], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(loss, expected["loss"][0], atol=1e-4, rtol=1e-4)
+
+
+def test_every_gradient_equals_the_authors(encoder, expected, case, golden_folder):
+    captions, videos = embed(encoder, expected)
+    symmetric_info_nce(captions, videos, encoder.temperature).backward()
+    theirs = load_file(golden_folder / case / "expected_gradients.safetensors")
+
+    ours = encoder.trainable_parameters()
+    translated = {
+        name: part
+        for their_name, gradient in theirs.items()
+        for name, part in _translate(their_name, gradient, "down-in", "golden")
+    }
+
+    assert translated.keys() == ours.keys()
+    for name, gradient in translated.items():
+        error = (ours[name].grad - gradient).norm() / gradient.norm()
+        assert error < 1e-3, name
+
+
+def test_the_frozen_clip_equals_the_authors(backbone, expected, encoder):
+    encoder.adapter.video_blocks.clear()
+    encoder.adapter.text_blocks.clear()
+
+    frames = encoder.embed_frames(expected["video"], expected["frame_mask"])
+
+    real = expected["frame_mask"]
+    torch.testing.assert_close(frames[real], expected["frozen_frame_features"][real])
+
+
+def test_sizes_are_read_off_the_tensors(encoder, case, golden_folder):
+    sizes = json.loads((golden_folder / case / "case.json").read_text())
+
+    config = encoder.adapter.config
+
+    assert config.num_frames == sizes["frames"]
+    assert config.num_words == sizes["words"]
+    assert config.bottleneck_width == sizes["mid"]
+    assert config.tied_layers == tuple(
+        layer - sizes["vision_layers"] for layer in sizes["tying_layers"]
+    )
+    assert config.tying == ("factor" if sizes["tying_layers"] else "none")
+
+
+def test_an_authors_checkpoint_survives_our_own_format(encoder, expected, backbone, tmp_path):
+    save_adapter(encoder, tmp_path / "adapter")
+
+    again = load_adapter(tmp_path / "adapter", backbone)
+
+    for ours, theirs in zip(embed(again, expected), embed(encoder, expected), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_checkpoint_with_a_missing_tensor_is_refused(case, golden_folder, backbone):
+    tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
+    del tensors["clip.visual.transformer.resblocks.1.mlp.adapter.cc"]
+
+    with pytest.raises(AdapterFolderError, match=r"missing, 'video\.1\.context'"):
+        load_authors_checkpoint(tensors, backbone)
+
+
+def test_a_checkpoint_with_a_stranger_is_refused(case, golden_folder, backbone):
+    tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
+    tensors["clip.visual.proj"] = torch.zeros(3)
+
+    with pytest.raises(AdapterFolderError, match=r"'clip\.visual\.proj' is neither part of"):
+        load_authors_checkpoint(tensors, backbone)
+
+
+def test_biases_of_clip_under_openais_names_are_taken_over(case, golden_folder, backbone):
+    tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
+    tensors |= openai_biases(backbone)
+
+    encoder = load_authors_checkpoint(tensors, backbone)
+
+    copies = encoder.adapter.backbone_weights
+    assert copies.keys() == set(backbone.bias_names)
+    for name, copy in copies.items():
+        torch.testing.assert_close(copy.detach(), backbone.weights[name] + 1)
+
+
+def openai_biases(backbone):
+    """Every bias of the CLIP, raised by 1, under the names and in the layout of OpenAI's code."""
+    weights = {name: tensor + 1 for name, tensor in backbone.weights.items()}
+    biases = {
+        "clip.visual.ln_pre.bias": weights["vision_model.pre_layrnorm.bias"],
+        "clip.visual.ln_post.bias": weights["vision_model.post_layernorm.bias"],
+        "clip.ln_final.bias": weights["text_model.final_layer_norm.bias"],
+    }
+    for tower, theirs in (("vision_model", "clip.visual."), ("text_model", "clip.")):
+        for layer in range(2):
+            ours = f"{tower}.encoder.layers.{layer}"
+            block = f"{theirs}transformer.resblocks.{layer}"
+            biases |= {
+                f"{block}.ln_1.bias": weights[f"{ours}.layer_norm1.bias"],
+                f"{block}.ln_2.bias": weights[f"{ours}.layer_norm2.bias"],
+                f"{block}.attn.out_proj.bias": weights[f"{ours}.self_attn.out_proj.bias"],
+                f"{block}.attn.in_proj_bias": torch.cat(
+                    [weights[f"{ours}.self_attn.{part}_proj.bias"] for part in "qkv"]
+                ),
+                f"{block}.mlp.c_fc.bias": weights[f"{ours}.mlp.fc1.bias"],
+                f"{block}.mlp.c_proj.bias": weights[f"{ours}.mlp.fc2.bias"],
+            }
+    return biases

@@ -1,0 +1,64 @@
+"""CLIPs that have only names and shapes, for counting weights of any size in no memory."""
+
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.towers import TextShape, VisionShape
+
+
+def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
+    """ViT-B/32, ViT-B/16 or (large, patch 14) ViT-L/14, its tensors on torch's meta device."""
+    vision_width, vision_layers = (1024, 24) if is_large else (768, 12)
+    text_width, dim = (768, 768) if is_large else (512, 512)
+    config = CLIPConfig(
+        projection_dim=dim,
+        vision_config={
+            "hidden_size": vision_width,
+            "intermediate_size": 4 * vision_width,
+            "num_hidden_layers": vision_layers,
+            "num_attention_heads": vision_width // 64,
+            "image_size": 224,
+            "patch_size": patch_px,
+            "projection_dim": dim,
+        },
+        text_config={
+            "hidden_size": text_width,
+            "intermediate_size": 4 * text_width,
+            "num_hidden_layers": 12,
+            "num_attention_heads": text_width // 64,
+            "projection_dim": dim,
+        },
+    )
+    with torch.device("meta"):
+        weights = CLIPModel(config).state_dict()
+    # Adapters are made on the device of the scale, and biases may be copied: these are real.
+    weights = {
+        name: torch.zeros(tensor.shape) if name.endswith((".bias", "logit_scale")) else tensor
+        for name, tensor in weights.items()
+    }
+    shared = {"norm_epsilon": 1e-5, "activation": "quick_gelu"}
+    return Backbone(
+        name=f"shapes of ViT with patch {patch_px}",
+        vision=VisionShape(
+            prefix="vision_model",
+            width=vision_width,
+            num_layers=vision_layers,
+            num_heads=vision_width // 64,
+            image_px=224,
+            patch_px=patch_px,
+            **shared,
+        ),
+        text=TextShape(
+            prefix="text_model",
+            width=text_width,
+            num_layers=12,
+            num_heads=text_width // 64,
+            max_tokens=77,
+            vocabulary_size=49408,
+            end_token_id=49407,
+            **shared,
+        ),
+        dim=dim,
+        weights={name: t for name, t in weights.items() if not name.endswith("position_ids")},
+    )

@@ -1,0 +1,80 @@
+"""Counts printed by the authors' code, as reference for ours; all are exact integers.
+
+Origin: the trainable-parameter table measured from the authors' repository at commit 08a61f3 with
+CLIP ViT-B/16, ViT-B/32 and ViT-L/14.
+"""
+
+import pytest
+from made_shapes import shape_only_clip
+
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.mv_adapter import MvAdapterConfig
+
+LONG = {"num_frames": 32, "num_words": 64}
+LARGE = {"bottleneck_width": 128}
+
+CONFIGS = [
+    # Configurations as the authors ship them.
+    pytest.param({"tying_position": "down-out"}, 3_325_696, id="msrvtt-shipped"),
+    pytest.param({}, 3_401_728, id="msvd-and-the-paper's-msrvtt"),
+    pytest.param({"tied_layers": (-3, -2, -1)}, 3_444_000, id="lsmdc"),
+    pytest.param({"tying_position": "down-out", **LONG}, 3_380_992, id="didemo-shipped"),
+    pytest.param(
+        {"tied_layers": (-1,), "has_input_norm": True, **LONG}, 3_445_472, id="activitynet-shipped"
+    ),
+    # What matches the paper's percentages.
+    pytest.param(LONG, 3_457_024, id="didemo-paper"),
+    pytest.param({"tied_layers": (-1,), **LONG}, 3_414_752, id="activitynet-paper"),
+    # Ablations.
+    pytest.param({"tying": "none"}, 3_317_184, id="untied-short"),
+    pytest.param({"tying": "none", **LONG}, 3_372_480, id="untied-long"),
+    pytest.param({"tied_layers": (-1,)}, 3_359_456, id="last-1"),  # 3,317,184 + 42,272
+    pytest.param({"tied_layers": tuple(range(-6, 0))}, 3_570_816, id="last-6"),
+    pytest.param({"tied_layers": tuple(range(-12, 0))}, 3_824_448, id="last-12"),
+    pytest.param({"factor_dim": 8}, 3_340_240, id="factor-8"),
+    pytest.param({"factor_dim": 16}, 3_360_736, id="factor-16"),
+    pytest.param({"factor_dim": 64}, 3_483_712, id="factor-64"),
+]
+
+
+@pytest.fixture(scope="module")
+def base_16():
+    return shape_only_clip(patch_px=16)
+
+
+@pytest.fixture(scope="module")
+def large_14():
+    return shape_only_clip(patch_px=14, is_large=True)
+
+
+def count(settings, backbone):
+    parameters = build_adapter(MvAdapterConfig(**settings), backbone).trainable_parameters()
+    return sum(parameter.numel() for parameter in parameters.values())
+
+
+def test_the_backbones_have_the_published_sizes(base_16, large_14):
+    assert base_16.num_weights == 149_620_737
+    assert shape_only_clip(patch_px=32).num_weights == 151_277_313
+    assert large_14.num_weights == 427_616_513
+
+
+@pytest.mark.parametrize(("settings", "expected"), CONFIGS)
+def test_each_configuration_trains_as_many_weights_as_the_authors_code(
+    settings, expected, base_16
+):
+    assert count(settings, base_16) == expected
+
+
+@pytest.mark.parametrize(("settings", "expected"), CONFIGS)
+def test_training_biases_adds_all_of_clips_171_008(settings, expected, base_16):
+    assert count({**settings, "trains_biases": True}, base_16) == expected + 171_008
+
+
+def test_counts_do_not_depend_on_the_patch_size():
+    assert count({}, shape_only_clip(patch_px=32)) == 3_401_728
+
+
+def test_the_large_clip_trains_as_many_weights_as_the_authors_code(large_14):
+    assert count({"tying": "none", **LARGE}, large_14) == 16_509_312
+    assert count(LARGE, large_14) == 16_627_648
+    assert count({"trains_biases": True, **LARGE}, large_14) == 17_002_176

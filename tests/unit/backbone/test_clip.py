@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import pytest
+import torch
+from made_clips import write_random_clip
+
+from mvadapter.backbone.clip import Backbone
+from mvadapter.errors import BackboneError, ConfigError
+
+
+@pytest.fixture
+def folder(random_clip_folder, tmp_path):
+    return shutil.copytree(random_clip_folder, tmp_path / "clip")
+
+
+def test_a_folder_gives_its_weights_in_the_wanted_precision(folder):
+    backbone = Backbone.load(folder, dtype=torch.bfloat16)
+
+    assert {tensor.dtype for tensor in backbone.weights.values()} == {torch.bfloat16}
+
+
+def test_the_fingerprint_is_the_same_in_both_precisions(folder):
+    assert (
+        Backbone.load(folder).fingerprint
+        == Backbone.load(folder, dtype=torch.bfloat16).fingerprint
+    )
+
+
+def test_the_fingerprint_tells_two_clips_apart(folder, tmp_path):
+    other = write_random_clip(tmp_path / "other", seed=1)
+
+    assert Backbone.load(folder).fingerprint != Backbone.load(other).fingerprint
+
+
+def test_a_missing_folder_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with pytest.raises(BackboneError, match="no such folder, and the hub did not give it.*'tiny'"):
+        Backbone.load(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_config_is_no_clip(tmp_path):
+    with pytest.raises(BackboneError, match=r"not a CLIP folder, it has no config\.json"):
+        Backbone.load(tmp_path)
+
+
+def test_another_model_is_refused_by_its_type(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "siglip"}))
+
+    with pytest.raises(BackboneError, match=r"not a CLIP; config\.json says model_type 'siglip'"):
+        Backbone.load(folder)
+
+
+def test_a_config_that_is_no_json_is_refused(folder):
+    (folder / "config.json").write_text("{")
+
+    with pytest.raises(BackboneError, match="cannot be read"):
+        Backbone.load(folder)
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(BackboneError, match="the CLIP cannot be read"):
+        Backbone.load(folder)
+
+
+def test_truncated_weights_are_refused(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(BackboneError, match="the CLIP cannot be read"):
+        Backbone.load(folder)
+
+
+def test_missing_weights_are_counted(folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["visual_projection.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(BackboneError, match=r"1 weights are missing, visual_projection\.weight"):
+        Backbone.load(folder)
+
+
+def test_a_pickle_is_not_opened(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+    with pytest.raises(BackboneError):
+        Backbone.load(folder)
+
+
+def test_other_precisions_are_refused(folder):
+    with pytest.raises(ConfigError, match=r"must be torch\.float32 or torch\.bfloat16"):
+        Backbone.load(folder, dtype=torch.float16)
+
+
+def test_a_folder_without_a_tokenizer_still_embeds_frames(folder):
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)
+    backbone = Backbone.load(folder)
+
+    with pytest.raises(BackboneError, match="no tokenizer here"):
+        _ = backbone.tokenizer
+
+
+def test_captions_become_start_words_end_and_padding(random_clip):
+    token_ids, mask = random_clip.tokenizer.encode(["a b", "a b c d e f g h"], num_words=6)
+
+    assert token_ids.shape == (2, 6)
+    assert mask.tolist() == [[True] * 4 + [False] * 2, [True] * 6]
+    start, end = token_ids[0, 0], token_ids[0, 3]
+    assert token_ids[1, 0] == start
+    assert token_ids[1, 5] == end
+    assert token_ids[0, 4:].tolist() == [0, 0]
+
+
+def test_no_captions_are_no_rows(random_clip):
+    token_ids, mask = random_clip.tokenizer.encode([], num_words=6)
+
+    assert token_ids.shape == mask.shape == (0, 6)
+
+
+def test_words_need_room(random_clip):
+    with pytest.raises(ConfigError, match="num_words must be at least 3"):
+        random_clip.tokenizer.encode(["a"], num_words=2)
