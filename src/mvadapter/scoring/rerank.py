@@ -35,7 +35,7 @@ def dual_softmax(scores: Scores, temperature: float) -> Scores:
 
 def query_bank_norm(
     scores: Scores,
-    bank_scores: Float[Tensor, "bank_caption video"],
+    bank_scores: Float[Tensor, "bank_caption bank_video"],
     beta: float = 20.0,
     k: int = 1,
 ) -> Scores:

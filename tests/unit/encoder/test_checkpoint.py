@@ -1,0 +1,165 @@
+import json
+import shutil
+
+import pytest
+import torch
+from made_clips import write_random_clip
+from safetensors.torch import save_file
+
+from mvadapter import (
+    Backbone,
+    Encoder,
+    Inputs,
+    MvAdapterConfig,
+    build_adapter,
+    load_adapter,
+    save_adapter,
+)
+from mvadapter.encoder import checkpoint
+from mvadapter.encoder.checkpoint import read_record
+from mvadapter.errors import AdapterFolderError
+
+
+@pytest.fixture
+def encoder(random_clip):
+    config = MvAdapterConfig(bottleneck_width=8, num_frames=4, num_words=10)
+    inputs = Inputs(num_frames=4, num_words=10, sampling="left-edge")
+    return Encoder(random_clip, build_adapter(config, random_clip), inputs=inputs)
+
+
+@pytest.fixture
+def folder(encoder, tmp_path):
+    save_adapter(encoder, tmp_path / "adapter", {"metrics": {"recall_at_1": 42.0}})
+    return tmp_path / "adapter"
+
+
+def test_a_folder_keeps_settings_inputs_and_training(folder, encoder, random_clip):
+    again = load_adapter(folder, random_clip)
+
+    assert again.adapter.config == encoder.adapter.config
+    assert again.inputs == encoder.inputs
+    assert read_record(folder).training == {"metrics": {"recall_at_1": 42.0}}
+
+
+def test_the_model_card_says_what_it_is(folder):
+    card = (folder / "README.md").read_text()
+
+    assert card.startswith("---\nlibrary_name: mvadapter\n")
+    assert "| frames | 4, sampled left-edge |" in card
+    assert "| recall at 1 | 42.0 |" in card
+
+
+def test_other_files_in_the_folder_stay(folder, encoder):
+    (folder / "notes.txt").write_text("mine")
+
+    save_adapter(encoder, folder)
+
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_nothing_is_left_aside(folder):
+    names = {path.name for path in folder.iterdir()}
+
+    assert names == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+
+
+def test_loading_onto_another_clip_is_refused(folder, tmp_path):
+    other = Backbone.load(write_random_clip(tmp_path / "other", seed=1))
+
+    with pytest.raises(AdapterFolderError, match="this adapter was made for .* but the backbone is"):
+        load_adapter(folder, other)
+
+
+@pytest.mark.parametrize("moment", ["before the weights", "after the weights"])
+def test_a_crash_leaves_the_old_adapter_or_the_new_one(
+    folder, encoder, random_clip, monkeypatch, moment
+):
+    old = load_adapter(folder, random_clip).trainable_parameters()["video.0.up.weight"].clone()
+    new = old + 1
+    with torch.no_grad():
+        encoder.trainable_parameters()["video.0.up.weight"].copy_(new)
+
+    class Crash(Exception):
+        pass
+
+    def crash(*_args, **_kwargs):
+        raise Crash
+
+    if moment == "before the weights":
+        monkeypatch.setattr(checkpoint, "write_text", crash)
+    else:
+        monkeypatch.setattr(checkpoint.Path, "replace", _crash_at_record(Crash))
+    with pytest.raises(Crash):
+        save_adapter(encoder, folder)
+    monkeypatch.undo()
+
+    found = load_adapter(folder, random_clip).trainable_parameters()["video.0.up.weight"]
+    assert torch.equal(found, old if moment == "before the weights" else new)
+
+
+def _crash_at_record(crash):
+    """`Path.replace`, but the process dies when the record's turn comes."""
+    replace = checkpoint.Path.replace
+
+    def dying(self, target):
+        if self.name == "adapter_config.json.next":
+            raise crash
+        return replace(self, target)
+
+    return dying
+
+
+def test_a_folder_without_an_adapter_is_refused(tmp_path):
+    with pytest.raises(AdapterFolderError, match=r"no adapter here \(adapter_model\.safetensors"):
+        load_adapter(tmp_path)
+
+
+def test_weights_from_elsewhere_are_refused(folder):
+    save_file({"video.0.up.weight": torch.zeros(1)}, folder / "adapter_model.safetensors")
+
+    with pytest.raises(AdapterFolderError, match="is not the file that adapter_config.json describes"):
+        load_adapter(folder)
+
+
+def test_a_record_that_is_no_json_is_refused(folder):
+    (folder / "adapter_config.json").write_text("{")
+
+    with pytest.raises(AdapterFolderError, match="cannot be read as JSON"):
+        load_adapter(folder)
+
+
+def test_a_record_from_a_newer_version_is_refused(folder):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(record | {"format": 99}))
+
+    with pytest.raises(AdapterFolderError, match="written in format 99.*update mvadapter"):
+        load_adapter(folder)
+
+
+def test_a_setting_nobody_knows_is_refused(folder, random_clip):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    record["settings"]["bottleneck_widht"] = 8
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+
+    with pytest.raises(AdapterFolderError, match="did you mean|Did you mean 'bottleneck_width'"):
+        load_adapter(folder, random_clip)
+
+
+def test_a_pickle_is_refused_with_the_reason(tmp_path, random_clip):
+    path = tmp_path / "adapter.pt"
+    path.write_bytes(b"\x80\x04.")
+
+    with pytest.raises(AdapterFolderError, match="pickles can run code and are refused"):
+        checkpoint.read_tensors(path)
+
+
+def test_the_backbone_is_found_by_its_name(folder, encoder):
+    again = load_adapter(folder)
+
+    assert again.backbone.fingerprint == encoder.backbone.fingerprint
+
+
+def test_a_copied_folder_still_loads(folder, random_clip, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+
+    assert load_adapter(copy, random_clip).inputs.num_frames == 4

@@ -1,0 +1,103 @@
+import threading
+
+import pytest
+import torch
+
+from mvadapter import Encoder, FrozenConfig, Inputs, MvAdapterConfig, build_adapter
+from mvadapter.encoder.encode import mean_pool
+from mvadapter.errors import ConfigError
+
+
+def test_mean_pool_ignores_padded_frames():
+    frames = torch.tensor([[[2.0, 0.0], [0.0, 1.0], [9.0, 9.0]]])
+    mask = torch.tensor([[True, True, False]])
+
+    pooled = mean_pool(frames, mask)
+
+    # By hand: (1, 0) and (0, 1) average to (0.5, 0.5), scaled to unit length.
+    torch.testing.assert_close(pooled, torch.tensor([[0.5**0.5, 0.5**0.5]]))
+
+
+def test_mean_pool_survives_what_padding_may_hold():
+    frames = torch.tensor([[[1.0, 0.0], [torch.inf, torch.nan]]])
+
+    pooled = mean_pool(frames, torch.tensor([[True, False]]))
+
+    torch.testing.assert_close(pooled, torch.tensor([[1.0, 0.0]]))
+
+
+def test_a_video_without_a_real_frame_is_an_error():
+    with pytest.raises(ValueError, match="video 1 of the batch has no real frame"):
+        mean_pool(torch.ones(2, 1, 2), torch.tensor([[True], [False]]))
+
+
+def test_embeddings_have_unit_length(random_clip):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+
+    videos = encoder.embed_videos(torch.randn(2, 3, 3, 32, 32), torch.ones(2, 3).bool())
+    captions = encoder.embed_texts(["a", "b c"])
+
+    torch.testing.assert_close(videos.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(captions.norm(dim=1), torch.ones(2))
+
+
+def test_inputs_follow_the_adapters_positions(random_clip):
+    config = MvAdapterConfig(num_frames=5, num_words=9)
+
+    encoder = Encoder(random_clip, build_adapter(config, random_clip))
+
+    assert encoder.inputs == Inputs(num_frames=5, num_words=9)
+
+
+def test_inputs_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match="num_frames must be at least 1"):
+        Inputs(num_frames=0)
+    with pytest.raises(ConfigError, match="num_words must be at least 3"):
+        Inputs(num_words=2)
+
+
+def test_swapping_an_adapter_is_an_assignment(random_clip):
+    first, second = (build_adapter(MvAdapterConfig(), random_clip) for _ in range(2))
+    for adapter in (first, second):
+        torch.nn.init.normal_(adapter.video_blocks[1].up.weight)
+    pixels, mask = torch.randn(1, 2, 3, 32, 32), torch.ones(1, 2).bool()
+    encoder = Encoder(random_clip, first)
+    before = encoder.embed_videos(pixels, mask)
+
+    encoder.adapter = second
+    between = encoder.embed_videos(pixels, mask)
+    encoder.adapter = first
+
+    assert not torch.allclose(before, between)
+    assert torch.equal(before, encoder.embed_videos(pixels, mask))
+
+
+def test_threads_use_different_adapters_on_one_backbone(random_clip):
+    encoders = [
+        Encoder(random_clip, build_adapter(MvAdapterConfig(), random_clip)) for _ in range(4)
+    ]
+    for encoder in encoders:
+        torch.nn.init.normal_(encoder.adapter.video_blocks[1].up.weight)
+    pixels, mask = torch.randn(1, 2, 3, 32, 32), torch.ones(1, 2).bool()
+    alone = [encoder.embed_videos(pixels, mask) for encoder in encoders]
+    together = [torch.empty(0)] * 4
+
+    def embed(position):
+        for _ in range(5):
+            together[position] = encoders[position].embed_videos(pixels, mask)
+
+    threads = [threading.Thread(target=embed, args=(position,)) for position in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for ours, theirs in zip(together, alone, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_temperature_is_clips_own(random_clip):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+
+    expected = float(random_clip.weights["logit_scale"].exp())
+    assert encoder.temperature == pytest.approx(expected)

@@ -1,0 +1,373 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from made_clips import write_random_clip
+from made_videos import with_hole, write_tone
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.backbone.clip import Backbone
+from mvadapter.encoder.checkpoint import save_adapter
+from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
+from mvadapter.index.store import VideoIndex
+from mvadapter.video.decode import read_segment
+from mvadapter.video.preprocess import pad_frames, to_pixels
+
+
+def held(index):
+    """Each segment as (file name, its number in the video), and the index's paths."""
+    segments = index.segments()
+    names = [segments.paths[video].rsplit("/", 1)[-1] for video in segments.video]
+    return sorted(zip(names, segments.start_seconds.round(3).tolist(), strict=True))
+
+
+def expected(*numbers):
+    # Video n lasts (n + 1) / 2 seconds, in segments of half a second.
+    return [(f"{n}.mp4", 0.5 * segment) for n in numbers for segment in range(n + 1)]
+
+
+@pytest.fixture
+def other_encoder(tmp_path):
+    clip = Backbone.load(write_random_clip(tmp_path / "other_clip", seed=1))
+    return Encoder(clip, build_adapter(FrozenConfig(), clip))
+
+
+@pytest.fixture
+def trained(random_clip):
+    """An encoder whose adapter sees things in another way than CLIP."""
+    adapter = build_adapter(MvAdapterConfig(bottleneck_width=8), random_clip)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.normal_(std=0.5)
+    return Encoder(random_clip, adapter, inputs=Inputs(num_frames=2, num_words=16))
+
+
+def test_videos_are_indexed_in_segments_and_found_again_after_reopening(index, videos, random_clip):
+    report = index.add(videos)
+
+    reopened = VideoIndex.open(index.folder, backbone=random_clip)
+    assert report.num_added == 4
+    assert held(reopened) == expected(0, 1, 2, 3)
+    assert reopened.adapters == ("frozen",)
+    assert reopened.search("a cat") == index.search("a cat")
+
+
+def test_an_index_opens_without_being_told_its_clip(index, videos):
+    index.add(videos / "0.mp4")
+
+    assert VideoIndex.open(index.folder).search("a cat") == index.search("a cat")
+
+
+def test_the_best_moment_is_the_segment_that_brute_force_finds(index, videos, encoder):
+    index.add(videos)
+    segments = index.segments()
+    scores = segments.vectors @ encoder.embed_texts(["a cat"])[0].numpy()
+
+    found = index.search("a cat", top=100)
+
+    best = int(np.argmax(scores))
+    assert found[0].score == pytest.approx(float(scores[best]))
+    assert str(found[0].path) == segments.paths[segments.video[best]]
+    assert found[0].start_seconds <= segments.start_seconds[best] < found[0].end_seconds
+
+
+def test_stored_vectors_are_those_of_the_encoder(index, videos, encoder):
+    index.add(videos / "1.mp4")
+
+    frames = read_segment(videos / "1.mp4", 2, 0.5, 1.0)
+    pixels, mask = pad_frames([to_pixels(frames.images, 32)], 2)
+    vector = encoder.embed_videos(pixels, mask)[0].numpy()
+    np.testing.assert_allclose(index.segments().vectors[1], vector, atol=1e-5)
+
+
+def test_only_what_changed_is_embedded_again(index, videos):
+    index.add(videos)
+    shutil.copy(videos / "3.mp4", videos / "0.mp4")
+    (videos / "1.mp4").unlink()
+    shutil.copy(videos / "2.mp4", videos / "4.mp4")
+    done = []
+
+    report = index.add(videos, on_progress=lambda *told: done.append(told))
+
+    assert (report.num_changed, report.num_removed, report.num_added) == (1, 1, 1)
+    assert report.num_unchanged == 2
+    assert done[-1][:2] == (2, 2)
+    changed = [("0.mp4", 0.5 * segment) for segment in range(4)]
+    added = [("4.mp4", 0.5 * segment) for segment in range(3)]
+    assert held(index) == changed + expected(2, 3) + added
+
+
+def test_without_paths_all_that_was_added_is_brought_up_to_date(index, videos):
+    index.add([videos / "0.mp4", videos / "1.mp4"])
+    (videos / "0.mp4").unlink()
+
+    report = index.add()
+
+    assert (report.num_removed, report.num_unchanged, report.skipped) == (1, 1, ())
+    assert held(index) == expected(1)
+
+
+def test_a_moved_folder_keeps_its_vectors_under_the_new_paths(index, videos):
+    index.add(videos)
+    vectors = index.segments().vectors
+    moved = videos.rename(videos.with_name("it's moved"))
+
+    report = index.add(moved)
+
+    assert (report.num_moved, report.num_added, report.num_removed) == (4, 0, 0)
+    assert all(path.startswith(str(moved)) for path in index.segments().paths)
+    np.testing.assert_array_equal(index.segments().vectors, vectors)
+    # The old folder holds nothing any more and is forgotten.
+    assert index.add().skipped == ()
+
+
+def test_files_that_are_no_videos_are_reported_and_end_nothing(index, videos):
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("no video")
+    write_tone(videos / "tone.mp4")
+
+    report = index.add([videos, videos / "missing.mp4"])
+
+    assert report.num_added == 4
+    assert [(path.name, reason.split(";")[0]) for path, reason in report.skipped] == [
+        ("empty.mp4", "the file is empty"),
+        ("missing.mp4", "no such file or directory"),
+        ("text.mp4", report.skipped[2][1].split(";")[0]),
+        ("tone.mp4", "holds no video (but audio)"),
+    ]
+    assert held(index) == expected(0, 1, 2, 3)
+
+
+def test_a_video_that_became_unreadable_leaves_the_index(index, videos):
+    index.add(videos)
+    (videos / "3.mp4").write_text("no video any more")
+
+    report = index.add(videos)
+
+    assert [path.name for path, _ in report.skipped] == ["3.mp4"]
+    assert held(index) == expected(0, 1, 2)
+
+
+def test_of_a_damaged_video_the_readable_segments_are_indexed(index, videos, tmp_path):
+    # One keyframe every 0.4 seconds: 0.5 to 1.3 seconds cannot be decoded.
+    with_hole(videos / "3.mp4", tmp_path / "hole.mp4", 0.5, 1.3)
+
+    report = index.add(tmp_path / "hole.mp4")
+
+    ((path, reason),) = report.incomplete
+    assert path == tmp_path / "hole.mp4"
+    assert reason.startswith("2 of 4 segments left out: is damaged")
+    assert (report.num_added, report.skipped) == (1, ())
+    assert held(index) == [("hole.mp4", 0.0), ("hole.mp4", 1.5)]
+
+
+def test_an_empty_index_finds_nothing(index):
+    assert index.search("a cat") == []
+
+
+def test_an_empty_query_is_refused(index):
+    with pytest.raises(ConfigError, match="the query is empty"):
+        index.search("  ")
+
+
+def test_an_interrupted_add_leaves_whole_videos_and_goes_on_next_time(index, videos, monkeypatch):
+    monkeypatch.setattr("mvadapter.index.build._BATCH_SEGMENTS", 2)
+
+    def interrupt(done, total, name):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index.add(videos, on_progress=interrupt)
+
+    after = held(index)
+    assert 0 < len(after) < 10
+    whole = {int(name[0]) for name, _ in after}
+    assert after == expected(*sorted(whole))
+    assert index.add(videos).num_unchanged == len(whole)
+    assert held(index) == expected(0, 1, 2, 3)
+
+
+def test_a_second_writer_is_turned_away_and_harms_nothing(index, videos, random_clip):
+    second = VideoIndex.open(index.folder, backbone=random_clip)
+    refused = []
+
+    def add_too(done, total, name):
+        with pytest.raises(IndexFolderError, match="another process is writing to this index"):
+            second.add(videos)
+        refused.append(name)
+
+    index.add(videos, on_progress=add_too)
+
+    assert refused
+    assert held(index) == expected(0, 1, 2, 3)
+
+
+def test_an_open_index_sees_what_another_process_adds(index, videos, random_clip):
+    reader = VideoIndex.open(index.folder, backbone=random_clip)
+    index.add(videos / "0.mp4")
+    assert held(reader) == expected(0)
+
+    index.add(videos / "1.mp4")
+
+    assert held(reader) == expected(0, 1)
+
+
+def test_each_adapter_has_vectors_of_its_own_for_the_same_videos(index, videos, trained):
+    index.add(videos)
+    frozen = index.search("a cat", top=20)
+
+    index.use(trained, name="pets")
+    report = index.add()
+
+    assert report.num_added == 4
+    assert index.adapters == ("frozen", "pets")
+    assert held(index) == expected(0, 1, 2, 3)
+    assert index.search("a cat", top=20) != frozen
+    assert index.use("frozen").search("a cat", top=20) == frozen
+
+
+def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
+    index, videos, trained, random_clip, tmp_path
+):
+    save_adapter(trained, tmp_path / "pets", training={"recipe": "mine"})
+    index.use(tmp_path / "pets")
+    index.add(videos / "0.mp4")
+    shutil.rmtree(tmp_path / "pets")
+
+    reopened = VideoIndex.open(index.folder, backbone=random_clip)
+
+    assert reopened.adapter == "pets"
+    assert reopened.search("a cat") == index.search("a cat")
+    saved = json.loads((index.folder / "adapters/pets/adapter_config.json").read_text())
+    assert saved["training"] == {"recipe": "mine"}
+
+
+def test_the_same_adapter_twice_is_one(index, encoder):
+    assert index.use(encoder).adapters == ("frozen",)
+
+
+def test_a_name_cannot_stand_for_two_adapters(index, trained):
+    with pytest.raises(
+        IndexFolderError, match=r"'frozen' stands for another adapter .*; give this"
+    ):
+        index.use(trained, name="frozen")
+
+    assert index.adapters == ("frozen",)
+
+
+def test_another_clip_is_refused(index, other_encoder):
+    with pytest.raises(IndexFolderError, match=r"made with CLIP .*; use that CLIP, or build a new"):
+        VideoIndex.open(index.folder, backbone=other_encoder.backbone)
+    with pytest.raises(IndexFolderError, match="made with CLIP"):
+        index.use(other_encoder)
+
+
+def test_an_unknown_adapter_is_named_with_the_known_ones(index):
+    with pytest.raises(UnknownNameError, match=r"adapter 'frozn' .* mean 'frozen'"):
+        index.use("frozn")
+    with pytest.raises(UnknownNameError, match="Known: frozen"):
+        VideoIndex.open(index.folder, adapter="pets")
+
+
+def test_exchanged_weights_are_noticed(index, trained, random_clip):
+    shutil.rmtree(index.folder / "adapters/frozen")
+    save_adapter(trained, index.folder / "adapters/frozen")
+
+    with pytest.raises(
+        IndexFolderError, match="not the weights that the videos were embedded with"
+    ):
+        VideoIndex.open(index.folder, backbone=random_clip)
+
+
+def test_an_index_is_not_made_over_something_else(index, encoder, videos):
+    with pytest.raises(IndexFolderError, match="is an index already"):
+        VideoIndex.create(index.folder, encoder)
+    with pytest.raises(IndexFolderError, match=r"holds other things \('0.mp4'\)"):
+        VideoIndex.create(videos, encoder)
+
+
+def test_an_index_is_made_where_making_one_was_interrupted(index, encoder, videos):
+    (index.folder / "index.json").unlink()
+
+    again = VideoIndex.create(index.folder, encoder, max_segment_seconds=0.5)
+
+    again.add(videos / "0.mp4")
+    assert held(again) == expected(0)
+
+
+def test_segments_of_no_length_are_refused(encoder, tmp_path):
+    with pytest.raises(ConfigError, match="max_segment_seconds must be a number above 0"):
+        VideoIndex.create(tmp_path / "index", encoder, max_segment_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no index here (index.json is missing); make one with: mvadapter index"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "expected a JSON object"),
+        ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
+        ('{"format": 1, "colour": "red"}', "setting of"),
+        ('{"format": 1}', "Field required".lower()),
+    ],
+)
+def test_a_folder_that_is_no_index_is_told_in_one_line(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "index.json").write_text(text)
+
+    with pytest.raises(IndexFolderError) as caught:
+        VideoIndex.open(tmp_path)
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_vectors_are_told_in_one_line(index, random_clip):
+    shutil.rmtree(index.folder / "vectors")
+
+    with pytest.raises(IndexFolderError, match="the vectors of 'frozen' cannot be read") as caught:
+        VideoIndex.open(index.folder, backbone=random_clip)
+
+    assert "\n" not in str(caught.value)
+
+
+_ADD_SLOWLY = """
+import sys
+from mvadapter.index import build
+from mvadapter.index.store import VideoIndex
+build._BATCH_SEGMENTS = 3
+index = VideoIndex.open(sys.argv[1])
+index.add(sys.argv[2], on_progress=lambda done, total, name: print(done, flush=True))
+"""
+
+
+def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(index, videos):
+    for copy in range(4, 12):
+        shutil.copy(videos / "3.mp4", videos / f"{copy:02}.mp4")
+    command = [sys.executable, "-c", _ADD_SLOWLY, str(index.folder), str(videos)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) >= 4:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+
+    survivors = held(index)
+    report = index.add(videos)
+
+    copies = [(f"{copy:02}.mp4", 0.5 * segment) for copy in range(4, 12) for segment in range(4)]
+    everything = sorted(expected(0, 1, 2, 3) + copies)
+    names = {name for name, _ in survivors}
+    assert 4 <= len(names) < 12
+    assert survivors == [segment for segment in everything if segment[0] in names]
+    assert (report.num_unchanged, report.num_added) == (len(names), 12 - len(names))
+    assert held(index) == everything

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from mvadapter import dual_softmax, query_bank_norm
+from mvadapter.errors import ConfigError
+from mvadapter.scoring.similarity import cosine_scores
+
+
+def test_cosine_scores_are_dot_products_of_captions_and_videos():
+    captions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    videos = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+    scores = cosine_scores(captions, videos)
+
+    torch.testing.assert_close(scores, torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]))
+
+
+def test_dual_softmax_weighs_by_the_share_over_captions():
+    scores = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+
+    # By hand: over the captions, column 1 is softmax(1, 0).
+    expected = torch.e / (torch.e + 1)
+    torch.testing.assert_close(
+        dual_softmax(scores, 1.0), torch.tensor([[0.0, expected], [0.0, 0.0]])
+    )
+
+
+def test_a_temperature_and_its_reciprocal_say_the_same():
+    scores = torch.randn(4, 3)
+
+    torch.testing.assert_close(dual_softmax(scores, 50.0), dual_softmax(scores, 0.02))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_a_temperature_must_be_positive(temperature):
+    with pytest.raises(ConfigError, match="temperature must be above 0"):
+        dual_softmax(torch.ones(1, 1), temperature)
+
+
+def test_query_bank_norm_leaves_rows_alone_whose_best_video_is_no_hub():
+    scores = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    bank = torch.tensor([[0.1, 0.7]])
+
+    normed = query_bank_norm(scores, bank)
+
+    torch.testing.assert_close(normed[0], scores[0])
+
+
+def test_query_bank_norm_takes_a_hubs_popularity_away():
+    scores = torch.tensor([[0.50, 0.45]])
+    bank = torch.tensor([[0.6, 0.1], [0.6, 0.1]])
+
+    normed = query_bank_norm(scores, bank)
+
+    assert normed.argmax(dim=1).tolist() == [1]
+
+
+def test_query_bank_norm_does_not_overflow():
+    normed = query_bank_norm(torch.tensor([[99.0, 98.0]]), torch.tensor([[99.0, 98.0]]), beta=100.0)
+
+    assert normed.isfinite().all()
+
+
+@pytest.mark.parametrize("settings", [{"beta": 0.0}, {"k": 0}, {"k": 3}])
+def test_query_bank_norm_refuses_nonsense(settings):
+    with pytest.raises(ConfigError, match="beta must be above 0 and k between 1 and 2"):
+        query_bank_norm(torch.ones(1, 2), torch.ones(1, 2), **settings)
+
+
+def test_the_bank_must_score_the_same_videos():
+    with pytest.raises(ConfigError, match="the bank scores 3 videos, the captions 2"):
+        query_bank_norm(torch.ones(1, 2), torch.ones(1, 3))
