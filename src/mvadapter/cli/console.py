@@ -1,10 +1,12 @@
 """How commands speak: data on stdout, everything else on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -16,11 +18,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 _stdout = Console()
 _stderr = Console(stderr=True)
 
 
+@runtime_checkable
 class Advance(Protocol):
     """What long work calls to say how far it is."""
 
@@ -39,9 +43,23 @@ def print_error(message: str) -> None:
     say(f"mvadapter: error: {message}")
 
 
+def show_path(path: Path) -> str:
+    """Write a path as a person would, seen from the working folder where that is shorter."""
+    text = min(str(path), os.path.relpath(path), key=len)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a time in a video as minutes and seconds, such as ``2:05.5``."""
+    sign, tenths = "-" if seconds < 0 else "", round(abs(seconds) * 10)
+    return f"{sign}{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Print data for machines."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    # A file name that is no UTF-8 becomes JSON's own escape, and the same name again when read.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def print_table(
@@ -52,12 +70,13 @@ def print_table(
     text_columns: int = 1,
 ) -> None:
     """Print a table for people; the first ``text_columns`` columns are text, the rest numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
     for position, column in enumerate(columns):
         is_text = position < text_columns
         table.add_column(column, justify="left" if is_text else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # As text, for a file may be called "a [b].mp4" and rich would take that for markup.
+        table.add_row(*map(Text, row))
     _stdout.print(table)
 
 

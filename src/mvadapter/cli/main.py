@@ -9,7 +9,11 @@ import sys
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.cut import cut
+from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
+from mvadapter.cli.index import index_videos
+from mvadapter.cli.search import search
 from mvadapter.cli.train import train
 from mvadapter.errors import MvAdapterError
 
@@ -28,7 +32,11 @@ def _root() -> None:
     pass
 
 
+app.command("cut")(cut)
+app.command("demo")(demo)
 app.command("evaluate")(evaluate)
+app.command("index")(index_videos)
+app.command("search")(search)
 app.command("train")(train)
 
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -33,17 +33,21 @@ def epoch_batches(
 ) -> list[list[Pair]]:
     """Arrange every (video, caption) pair once, in an order that seed and epoch decide.
 
-    No batch holds a video twice, for it would be scored as its own negative: an epoch goes through
-    the records in rounds, each with one new caption of every record that has one left. Batches of
-    one pair teach nothing and are left out.
+    No batch holds a record twice, for it would be scored as its own negative: an epoch goes through
+    the records in rounds, each with one new caption of every record that has one left. Records of
+    one group stand side by side. Batches of one pair teach nothing and are left out.
     """
     generator = np.random.default_rng([seed, epoch])
     captions = [generator.permutation(len(record.captions)) for record in records]
     batches = []
     for turn in range(max(len(order) for order in captions)):
-        open_records = [i for i, order in enumerate(captions) if turn < len(order)]
-        order = generator.permutation(open_records)
-        pairs = [Pair(record=int(i), caption=int(captions[i][turn])) for i in order]
+        groups: dict[object, list[Pair]] = {}
+        for position, (record, order) in enumerate(zip(records, captions, strict=True)):
+            if turn < len(order):
+                pair = Pair(record=position, caption=int(order[turn]))
+                groups.setdefault(record.group or position, []).append(pair)
+        members = list(groups.values())
+        pairs = [pair for i in generator.permutation(len(members)) for pair in members[i]]
         batches += [pairs[i : i + batch_size] for i in range(0, len(pairs), batch_size)]
     return [batch for batch in batches if len(batch) > 1]
 
@@ -60,6 +64,18 @@ def stack_videos(
     # The bytes travel, not the floats: a quarter of the traffic to a GPU.
     stack, mask = stack.to(device), mask.to(device)
     return normalise(stack) * mask[:, :, None, None, None], mask
+
+
+class FrameSource(Protocol):
+    """What gives the frames of a dataset's records, by their positions."""
+
+    def prefetch(self, records: Sequence[int]) -> None:
+        """Begin to get records ready that will be asked for soon."""
+        ...
+
+    def frames(self, record: int) -> FrameBytes:
+        """The frames of a record; a VideoError says why there are none."""
+        ...
 
 
 class FrameLoader:

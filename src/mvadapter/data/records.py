@@ -23,6 +23,9 @@ class Record:
     """Where it ends; None is where the video does."""
     split: str = "train"
     """The part of the dataset it belongs to, such as "train" or "test"."""
+    group: str = ""
+    """Records of one group train in one batch, so that each is a negative of the others; empty for
+    a record that stands alone."""
 
 
 def fingerprint(records: Sequence[Record]) -> str:
@@ -31,7 +34,7 @@ def fingerprint(records: Sequence[Record]) -> str:
     for record in records:
         row = (
             record.id, record.video.name, record.start_seconds, record.end_seconds,
-            record.split, record.captions,
+            record.split, record.group, record.captions,
         )  # fmt: skip
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()

@@ -104,11 +104,12 @@ def write_clips(clips: Sequence[SyntheticClip], folder: Path, part: Part) -> Pat
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "caption", "split"])
+    table.writerow(["video", "caption", "split", "group"])
     for number, clip in enumerate(clips):
         name = f"{part}/{number:04d}-{clip.need}.mp4"
         write_video(folder / name, clip.draw(), _FRAMES_PER_SECOND)
-        table.writerow([name, clip.caption, part])
+        twins = min(clip.caption, reverse_caption(clip.caption))
+        table.writerow([name, clip.caption, part, twins])
     path = folder / f"captions-{part}.csv"
     write_text(path, text.getvalue())
     return path

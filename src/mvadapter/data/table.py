@@ -1,11 +1,12 @@
 """A table of videos and captions in, records out.
 
 CSV, JSONL or Parquet with the columns ``video`` and ``caption`` and, optionally,
-``start_seconds``, ``end_seconds``, ``split`` and ``id``. Rows with one video and span are several
-captions of it. Other columns are left alone, unless they look like a misspelt one of these.
+``start_seconds``, ``end_seconds``, ``split``, ``id``, ``group``. Rows with one video and span are
+several captions of it. Other columns are left alone, unless they look like a misspelt one of these.
 """
 
 import csv
+import dataclasses
 import json
 import math
 import os.path
@@ -21,7 +22,7 @@ from mvadapter.data.records import Record
 from mvadapter.errors import DataError
 
 _REQUIRED = ("video", "caption")
-_OPTIONAL = ("start_seconds", "end_seconds", "split", "id")
+_OPTIONAL = ("start_seconds", "end_seconds", "split", "id", "group")
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
@@ -152,6 +153,7 @@ def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
         start_seconds=start,
         end_seconds=end,
         split=str(row.get("split") or "train"),
+        group=str(row.get("group") or ""),
     )
 
 
@@ -178,14 +180,7 @@ def _with_caption(known: Record, more: Record, where: str) -> Record:
         )
     if known.id != more.id:
         raise DataError(f"{where}: one segment has two ids, {known.id!r} and {more.id!r}")
-    return Record(
-        id=known.id,
-        video=known.video,
-        captions=known.captions + more.captions,
-        start_seconds=known.start_seconds,
-        end_seconds=known.end_seconds,
-        split=known.split,
-    )
+    return dataclasses.replace(known, captions=known.captions + more.captions)
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from mvadapter.data.batches import FrameBytes, FrameLoader, stack_videos
+from mvadapter.data.batches import FrameBytes, FrameSource, stack_videos
 from mvadapter.data.records import Record
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import Precision, autocast
@@ -56,7 +56,7 @@ class EmbeddingSettings:
 def embed_records(
     encoder: Encoder,
     records: Sequence[Record],
-    loader: FrameLoader,
+    loader: FrameSource,
     settings: EmbeddingSettings,
 ) -> EmbeddedRecords:
     """Embed every video and every caption of a dataset.
@@ -102,7 +102,7 @@ def embed_records(
 
 
 def _frames_or_reason(
-    loader: FrameLoader, position: int, policy: UnreadablePolicy
+    loader: FrameSource, position: int, policy: UnreadablePolicy
 ) -> FrameBytes | str:
     try:
         return loader.frames(position)

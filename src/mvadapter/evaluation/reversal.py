@@ -1,9 +1,20 @@
 """Clips and their reversed twins in, the share of right choices out."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mvadapter.data.batches import FrameBytes, FrameSource
+from mvadapter.data.records import Record
+from mvadapter.encoder.encode import Encoder
+from mvadapter.evaluation.evaluate import (
+    EmbeddedRecords,
+    EmbeddingSettings,
+    embed_captions,
+    embed_records,
+)
 from mvadapter.shapes import CaptionEmbeddings, VideoEmbeddings
 
 
@@ -29,3 +40,50 @@ def reversal_hits(
     forwards = wins(clips, captions, reversed_captions)
     backwards = wins(reversed_clips, reversed_captions, captions)
     return ((forwards + backwards) / 2).float()
+
+
+def measure_reversal(
+    encoder: Encoder,
+    records: Sequence[Record],
+    source: FrameSource,
+    embedded: EmbeddedRecords,
+    reverse_caption: Callable[[str], str],
+    settings: EmbeddingSettings,
+) -> Float[Tensor, " video"]:
+    """Measure `reversal_hits` of a dataset with one caption a video.
+
+    The very frames that were embedded are shown again in reverse order, so that nothing but their
+    order differs.
+
+    Args:
+        encoder: The encoder.
+        records: The dataset.
+        source: Gives the frames of these records.
+        embedded: What `embed_records` made of them.
+        reverse_caption: Gives the caption of a video when it is played backwards.
+        settings: How the records were embedded.
+
+    Raises:
+        VideoError: A video gives no frames.
+    """
+    backwards = embed_records(encoder, records, _Backwards(source), settings)
+    twins = [reverse_caption(record.captions[0]) for record in records]
+    return reversal_hits(
+        embedded.videos,
+        backwards.videos,
+        embedded.captions,
+        embed_captions(encoder, twins, settings),
+    )
+
+
+class _Backwards:
+    """A source whose videos run backwards."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    def prefetch(self, records: Sequence[int]) -> None:
+        self._source.prefetch(records)
+
+    def frames(self, record: int) -> FrameBytes:
+        return self._source.frames(record).flip(0)

@@ -251,6 +251,20 @@ def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     assert saved["training"] == {"recipe": "mine"}
 
 
+def test_a_folder_that_was_trained_anew_is_not_taken_for_the_old_one(
+    index, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    save_adapter(trained, "pets")
+    index.use("pets")
+    with torch.no_grad():
+        next(iter(trained.trainable_parameters().values())).add_(1.0)
+    save_adapter(trained, "pets")
+
+    with pytest.raises(IndexFolderError, match="'pets' stands for another adapter"):
+        index.use("pets")
+
+
 def test_the_same_adapter_twice_is_one(index, encoder):
     assert index.use(encoder).adapters == ("frozen",)
 
@@ -317,7 +331,12 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
         ("[]", "expected a JSON object"),
         ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
         ('{"format": 1, "colour": "red"}', "setting of"),
-        ('{"format": 1}', "Field required".lower()),
+        ('{"format": 1}', "field required"),
+        (
+            '{"format": 1, "mvadapter_version": "1", "backbone_name": "tiny",'
+            ' "backbone_fingerprint": "0", "max_segment_seconds": 8.0}',
+            "names no adapter",
+        ),
     ],
 )
 def test_a_folder_that_is_no_index_is_told_in_one_line(tmp_path, text, message):

@@ -1,0 +1,231 @@
+"""``mvadapter demo``: the whole path, from videos that it draws to searches that it answers."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mvadapter.cli import console
+from mvadapter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mvadapter.data.records import Record
+    from mvadapter.encoder.encode import Encoder
+    from mvadapter.index.search import Moment
+
+_RESULT = "demo.json"
+_SEED = 0
+# What fits into the five minutes that the demo may take on two cores.
+_TRAIN_TWINS_PER_NEED = 100
+_TEST_TWINS_PER_NEED = 16
+_NUM_WORDS = 24
+_TRAINING = {"train.epochs": 8, "train.batch_size": 32, "train.learning_rate": 4e-3}
+_QUERIES = 3
+_FOUND = 3
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where everything goes; made anew each time.")
+    ] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Draw videos, adapt the tiny CLIP to them, measure, index and search: the whole path."""
+    began = time.monotonic()
+    _make_room(output)
+
+    from mvadapter.adapters.build import build_adapter
+    from mvadapter.adapters.frozen import FrozenConfig
+    from mvadapter.backbone.clip import Backbone
+    from mvadapter.data.synthetic import SAMPLED_FRAMES, synthetic_clips, write_clips
+    from mvadapter.data.table import read_table
+    from mvadapter.encoder.checkpoint import load_adapter
+    from mvadapter.encoder.encode import Encoder, Inputs
+    from mvadapter.files import write_text
+
+    console.say("1 of 5: drawing videos whose captions need time")
+    train = synthetic_clips(_TRAIN_TWINS_PER_NEED, part="train", seed=_SEED)
+    train_table = write_clips(train, output / "videos", "train")
+    test = synthetic_clips(_TEST_TWINS_PER_NEED, part="test", seed=_SEED)
+    records = read_table(write_clips(test, output / "videos", "test"))
+
+    console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
+    backbone = Backbone.load("tiny")
+    inputs = Inputs(num_frames=SAMPLED_FRAMES, num_words=_NUM_WORDS)
+    frozen = Encoder(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
+    methods = {"frozen": _measure(frozen, records)}
+
+    console.say(f"3 of 5: training MV-Adapter on {len(train)} other videos")
+    seconds = _train(train_table, inputs.num_frames, output / "adapter")
+
+    console.say("4 of 5: measuring MV-Adapter on the same test videos")
+    adapted = load_adapter(output / "adapter", backbone)
+    methods["mv-adapter"] = _measure(adapted, records) | {"training_seconds": seconds}
+
+    console.say("5 of 5: indexing the test videos and searching them")
+    searches = _search(adapted, records, output)
+    result = {
+        "test_videos": len(records),
+        "methods": methods,
+        "searches": searches,
+        "seconds": time.monotonic() - began,
+    }
+
+    import json
+
+    write_text(output / _RESULT, json.dumps(result, indent=2) + "\n")
+    if as_json:
+        console.print_json(result)
+    else:
+        _print_result(result, output)
+
+
+def _make_room(output: Path) -> None:
+    """Remove what an earlier demo left; refuse a folder that holds anything else."""
+    ours = {"videos", "adapter", "index", "searches.png", _RESULT}
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output}: is a file; name a folder for the demo with --output")
+    strangers = sorted({path.name for path in output.glob("*")} - ours)
+    if strangers:
+        raise ConfigError(
+            f"{output}: holds {strangers[0]!r}, which no demo made; name a new folder with --output"
+        )
+    for name in ours:
+        path = output / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+
+
+def _train(table: Path, num_frames: int, folder: Path) -> float:
+    """Train on the drawn videos and give the seconds it took."""
+    from mvadapter.data.table import read_table
+    from mvadapter.training.loop import Surroundings, train
+    from mvadapter.training.recipe import read_recipe
+
+    settings: dict[str, Any] = {
+        "data.path": str(table),
+        "inputs.num_frames": num_frames,
+        "inputs.num_words": _NUM_WORDS,
+        "train.seed": _SEED,
+        **_TRAINING,
+    }
+    started = time.monotonic()
+    with console.progress("training") as advance:
+        surroundings = Surroundings(
+            on_step=lambda done, total, loss: advance(done, total, f"loss {loss:.3f}")
+        )
+        train(read_recipe(None, settings), read_table(table), folder, surroundings)
+    return time.monotonic() - started
+
+
+def _measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
+    """Both directions and reversal accuracy, each with its interval, in percent."""
+    from dataclasses import asdict
+
+    from mvadapter.data.batches import FrameLoader
+    from mvadapter.data.synthetic import reverse_caption
+    from mvadapter.evaluation.bootstrap import bootstrap_interval
+    from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+    from mvadapter.evaluation.metrics import text_to_video_ranks, video_to_text_ranks
+    from mvadapter.evaluation.reversal import measure_reversal
+
+    settings = EmbeddingSettings()
+    with FrameLoader(
+        records,
+        num_frames=encoder.inputs.num_frames,
+        sampling=encoder.inputs.sampling,
+        image_px=encoder.backbone.vision.image_px,
+    ) as loader:
+        embedded = embed_records(encoder, records, loader, settings)
+        reversal = measure_reversal(encoder, records, loader, embedded, reverse_caption, settings)
+    scores, owners = embedded.scores, embedded.caption_video
+    hits = {
+        "text_to_video_recall_at_1": text_to_video_ranks(scores, owners).hits(1),
+        "video_to_text_recall_at_1": video_to_text_ranks(scores, owners).hits(1),
+        "reversal_accuracy": reversal.numpy(),
+    }
+    num_trainable = sum(p.numel() for p in encoder.trainable_parameters().values())
+    return {
+        **{name: asdict(bootstrap_interval(100 * values)) for name, values in hits.items()},
+        "num_trainable": num_trainable,
+        "share_percent": 100 * num_trainable / encoder.backbone.num_weights,
+        "training_seconds": 0.0,
+    }
+
+
+def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> list[dict[str, Any]]:
+    """Index the test videos, ask for one of each kind, and draw what is found."""
+    from mvadapter.evaluation.picture import Strip, write_picture
+    from mvadapter.index.store import VideoIndex
+    from mvadapter.video.decode import read_segment
+
+    index = VideoIndex.create(output / "index", encoder)
+    index.add([output / "videos" / "test"])
+    own = {record.video.resolve(): record.captions[0] for record in records}
+    step = len(records) // _QUERIES
+    queries = [record.captions[0] for record in records[: _QUERIES * step : step]]
+    found = {query: index.search(query, top=_FOUND) for query in queries}
+
+    def strip(moment: "Moment") -> Strip:
+        images = read_segment(
+            moment.path, encoder.inputs.num_frames, moment.start_seconds, moment.end_seconds
+        ).images
+        label = f"{moment.score:.3f}  {moment.path.name}: {own[moment.path.resolve()]}"
+        return Strip(label=label, images=images)
+
+    pictures = [(query, [strip(moment) for moment in found[query]]) for query in queries]
+    write_picture(output / "searches.png", pictures)
+    return [
+        {
+            "query": query,
+            "found": [
+                {
+                    "video": moment.path.name,
+                    "caption": own[moment.path.resolve()],
+                    "start_seconds": moment.start_seconds,
+                    "end_seconds": moment.end_seconds,
+                    "score": moment.score,
+                }
+                for moment in moments
+            ],
+        }
+        for query, moments in found.items()
+    ]
+
+
+def _print_result(result: dict[str, Any], output: Path) -> None:
+    rows = []
+    for search in result["searches"]:
+        for rank, found in enumerate(search["found"], start=1):
+            query = search["query"] if rank == 1 else ""
+            rows.append([query, found["caption"], f"{found['score']:.3f}"])
+    console.print_table("Searches", ["query", "found", "score"], rows, text_columns=2)
+
+    def cell(interval: dict[str, float]) -> str:
+        return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
+
+    console.print_table(
+        f"{result['test_videos']} test videos, percent with 95 % bootstrap intervals",
+        ["", "text to video R@1", "video to text R@1", "reversal accuracy", "trained", "seconds"],
+        [
+            [
+                name,
+                cell(method["text_to_video_recall_at_1"]),
+                cell(method["video_to_text_recall_at_1"]),
+                cell(method["reversal_accuracy"]),
+                f"{method['share_percent']:.1f} %",
+                f"{method['training_seconds']:.0f}",
+            ]
+            for name, method in result["methods"].items()
+        ],
+    )
+    console.say(
+        f"Reversal accuracy: choosing between a caption and its reverse for a clip and for the "
+        f"same frames backwards; without a sense of order it is 50.\n"
+        f"Everything lies in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
+        f'Ask more: mvadapter search {output / "index"} "a red circle grows"'
+    )

@@ -1,0 +1,1 @@
+"""Videos in, a folder out that can be searched for moments."""

@@ -1,0 +1,79 @@
+"""What ``index.json`` says, in and out."""
+
+import importlib.metadata
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.files import write_text
+from mvadapter.settings import settings_from_table, table_from_settings
+
+RECORD_FILE = "index.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexRecord:
+    """What ``index.json`` says about an index."""
+
+    format: int = _FORMAT
+    """Version of the folder's layout."""
+    mvadapter_version: str = field(default_factory=lambda: importlib.metadata.version("mvadapter"))
+    backbone_name: str
+    """The CLIP of all its adapters: a folder, a hub id or "tiny"."""
+    backbone_fingerprint: str
+    max_segment_seconds: float
+    """Videos are cut into as few equal segments as possible, none longer than this."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """Name -> SHA-256 of the weights, in the order in which they came."""
+    sources: tuple[str, ...] = ()
+    """The files and folders that were added, absolute and sorted."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_segment_seconds < float("inf"):
+            raise ConfigError(
+                f"max_segment_seconds must be a number above 0, got {self.max_segment_seconds}"
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write it into an index folder, whole or not at all.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        write_text(folder / RECORD_FILE, json.dumps(table_from_settings(self), indent=2) + "\n")
+
+
+def read_index_record(folder: Path) -> IndexRecord:
+    """Read what an index folder says about itself.
+
+    Raises:
+        IndexFolderError: It is no index folder, is damaged, or comes from a newer mvadapter.
+    """
+    path = folder / RECORD_FILE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise IndexFolderError(
+            f"{folder}: no index here ({RECORD_FILE} is missing); "
+            f"make one with: mvadapter index {folder} VIDEOS..."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise IndexFolderError(
+            f"{path}: cannot be read as JSON ({error}); copy the index again or build a new one"
+        ) from error
+    if not isinstance(table, dict):
+        raise IndexFolderError(f"{path}: expected a JSON object; build a new index")
+    if table.get("format") != _FORMAT:
+        raise IndexFolderError(
+            f"{path}: written in format {table.get('format')!r}, this mvadapter reads format "
+            f"{_FORMAT}; update mvadapter"
+        )
+    try:
+        record = settings_from_table(IndexRecord, table, str(path))
+    except ConfigError as error:
+        raise IndexFolderError(str(error)) from error
+    if not record.adapters:
+        raise IndexFolderError(f"{path}: names no adapter; copy the index again or build a new one")
+    return record

@@ -1,0 +1,132 @@
+import json
+import subprocess
+import sys
+
+import av
+import pytest
+from typer.testing import CliRunner
+
+from made_videos import write_video
+from mvadapter.cli.main import app
+from mvadapter.errors import ConfigError
+
+
+def run(*arguments, folder):
+    command = [sys.executable, "-m", "mvadapter", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, random_clip_folder):
+    """A folder with videos/ (two good ones and a bad one), and an index/ of them."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "videos").mkdir()
+    write_video(folder / "videos/short.mp4", 30)
+    write_video(folder / "videos/long.mp4", 90)
+    (folder / "videos/bad.mp4").write_text("no video")
+    done = run(
+        "index", "index", "videos", "--backbone", random_clip_folder,
+        "--max-segment-seconds", 1, folder=folder,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "skipped videos/bad.mp4: cannot be opened as a video" in done.stderr
+    assert "2 added, 1 skipped; index holds 2 videos in 4 segments" in done.stderr
+    return folder
+
+
+def invoke(*arguments):
+    """Run a command in this process, which saves the seconds that imports take."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_indexing_again_reads_only_what_is_new(workplace):
+    done = invoke("index", workplace / "index", "--json")
+
+    report = json.loads(done.stdout)
+    assert (report["num_added"], report["num_unchanged"]) == (0, 2)
+    assert [entry["path"] for entry in report["skipped"]] == [str(workplace / "videos/bad.mp4")]
+    assert (report["num_videos"], report["num_segments"]) == (2, 4)
+    assert done.exit_code == 1
+
+
+def test_an_index_made_with_other_segments_is_not_mixed_with_these(workplace):
+    done = invoke("index", workplace / "index", "--max-segment-seconds", 2)
+
+    assert isinstance(done.exception, ConfigError)
+    assert "--max-segment-seconds must be 1 for" in str(done.exception)
+
+
+def test_search_prints_a_table_for_people(workplace, monkeypatch):
+    monkeypatch.chdir(workplace)
+
+    done = invoke("search", "index", "grey squares", "--top", 2)
+
+    assert done.exit_code == 0
+    assert "'grey squares', as 'frozen' sees it" in done.stdout
+    assert "videos/long.mp4" in done.stdout
+    assert "0:00.0 - 0:01.0" in done.stdout
+
+
+def test_search_says_when_nothing_scores_high_enough(workplace):
+    done = invoke("search", workplace / "index", "grey squares", "--min-score", 2)
+
+    assert done.exit_code == 0
+    assert "scores that high; lower --min-score" in done.stderr
+
+
+def test_a_video_that_is_gone_is_said_after_the_table_and_cannot_be_cut(
+    workplace, random_clip_folder, tmp_path
+):
+    write_video(tmp_path / "a.mp4", 30)
+    invoke("index", tmp_path / "index", tmp_path / "a.mp4", "--backbone", random_clip_folder)
+    (tmp_path / "a.mp4").unlink()
+
+    searched = invoke("search", tmp_path / "index", "grey squares")
+    cut = invoke("cut", tmp_path / "index", "grey squares", "-o", tmp_path / "cuts")
+
+    assert "1 of these videos are no longer where they were indexed" in searched.stderr
+    assert cut.exit_code == 1
+    assert "a.mp4: there is no such file" in cut.stderr
+
+
+def test_several_moments_are_cut_into_a_folder(workplace, tmp_path):
+    done = invoke("cut", workplace / "index", "grey squares", "--top", 2, "-o", tmp_path / "cuts")
+
+    assert done.exit_code == 0
+    assert len(list((tmp_path / "cuts").glob("*.mp4"))) == 2
+
+
+def test_several_moments_do_not_go_into_one_file(workplace):
+    done = invoke("cut", workplace / "index", "grey squares", "--top", 2, "-o", "all.mp4")
+
+    assert isinstance(done.exception, ConfigError)
+    assert "--output must be a folder for 2 moments" in str(done.exception)
+
+
+def test_what_search_finds_is_what_cut_writes(workplace):
+    searched = run(
+        "search", "index", "grey squares", "--group", "video", "--json", folder=workplace
+    )
+    cut = run("cut", "index", "grey squares", "-o", "best.mp4", "--json", folder=workplace)
+
+    moments = json.loads(searched.stdout)
+    (written,) = json.loads(cut.stdout)
+    assert {moment["path"] for moment in moments} == {
+        str(workplace / "videos/long.mp4"),
+        str(workplace / "videos/short.mp4"),
+    }
+    assert moments[0]["score"] >= moments[1]["score"]
+    assert (written["source"], written["score"]) == (moments[0]["path"], moments[0]["score"])
+    with av.open(str(workplace / "best.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 30
+
+
+def test_a_folder_that_is_no_index_is_one_line_and_exit_code_2(workplace):
+    done = run("search", "videos", "anything", folder=workplace)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "mvadapter: error: videos: no index here (index.json is missing); "
+        "make one with: mvadapter index videos VIDEOS..."
+    ]
