@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import normalise, pad_frames, resize_and_crop
 from mvadapter.video.sample import Sampling
 
-FrameBytes: TypeAlias = UInt8[Tensor, "frame channel height width"]
+FrameBytes: TypeAlias = UInt8[Tensor, "_ channel height width"]
+"""The frames of one video; videos of a batch may have different numbers of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ def stack_videos(
     return normalise(stack) * mask[:, :, None, None, None], mask
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """What gives the frames of a dataset's records, by their positions."""
 
@@ -110,7 +112,7 @@ class FrameLoader:
         self._coming: OrderedDict[int, Future[FrameBytes]] = OrderedDict()
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "FrameLoader":
         return self
 
     def __exit__(self, *_: object) -> None:

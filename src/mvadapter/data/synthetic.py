@@ -148,7 +148,7 @@ def _stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator
         case "order":
             pairs = list(itertools.combinations(objects, 2))
             for index in generator.permutation(len(pairs)):
-                first, second = generator.permutation(pairs[index]).tolist()
+                first, second = pairs[index] if generator.random() < 0.5 else pairs[index][::-1]
                 yield _taking_turns(first, second, generator)
         case "size":
             for index in generator.permutation(len(objects)):

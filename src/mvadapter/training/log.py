@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -26,7 +26,7 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunLog":
         return self
 
     def __exit__(

@@ -1,0 +1,190 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mvadapter import load_adapter
+from mvadapter.encoder.checkpoint import read_record
+from mvadapter.errors import TrainingError
+from mvadapter.training.loop import Surroundings, split_records, train
+from mvadapter.training.recipe import read_recipe
+
+
+@pytest.fixture
+def recipe(table, random_clip_folder):
+    return read_recipe(
+        None,
+        {
+            "data.path": str(table),
+            "backbone.name": str(random_clip_folder),
+            "inputs.num_frames": 4,
+            "inputs.num_words": 30,
+            "method.bottleneck_width": 8,
+            "train.epochs": 2,
+            "train.batch_size": 4,
+            "train.precision": "float32",
+            "train.holdout_percent": 25.0,
+        },
+    )
+
+
+def weights_in(folder):
+    return load_file(folder / "run" / "state.safetensors")
+
+
+def same(ours, theirs):
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(tensor, theirs[name]) for name, tensor in ours.items()
+    )
+
+
+def change(recipe, **settings):
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, **settings))
+
+
+def test_training_lowers_the_loss(recipe, records, tmp_path):
+    losses = []
+    surroundings = Surroundings(on_step=lambda _done, _total, loss: losses.append(loss))
+
+    train(change(recipe, epochs=8, learning_rate=5e-3), records, tmp_path, surroundings)
+
+    assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
+
+
+def test_the_folder_holds_the_best_adapter_and_what_made_it(recipe, records, tmp_path):
+    result = train(recipe, records, tmp_path)
+
+    assert result.is_finished
+    encoder = load_adapter(tmp_path)
+    assert encoder.inputs == recipe.inputs
+    record = read_record(tmp_path)
+    assert record.training["recipe"] == recipe.as_table()
+    assert record.training["epoch"] == result.best_epoch
+    assert record.training["metrics"] == result.metrics
+    assert "held-out 2 of the train split" in record.training["selection"]
+
+
+def test_the_log_has_a_line_for_each_step_and_epoch(recipe, records, tmp_path):
+    result = train(recipe, records, tmp_path)
+
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == list(range(result.num_steps))
+    assert [row["epoch"] for row in rows if "metrics" in row] == [1, 2]
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_the_same_seed_gives_the_same_bits(recipe, records, tmp_path):
+    for name in ("one", "two"):
+        train(recipe, records, tmp_path / name)
+
+    assert same(weights_in(tmp_path / "one"), weights_in(tmp_path / "two"))
+
+
+def test_another_seed_gives_others(recipe, records, tmp_path):
+    train(recipe, records, tmp_path / "one")
+    train(change(recipe, seed=1), records, tmp_path / "two")
+
+    assert not same(weights_in(tmp_path / "one"), weights_in(tmp_path / "two"))
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5])
+def test_a_stopped_run_goes_on_bit_by_bit(recipe, records, tmp_path, stop_after):
+    whole = train(recipe, records, tmp_path / "whole")
+    steps = []
+    surroundings = Surroundings(
+        on_step=lambda done, _total, _loss: steps.append(done),
+        should_stop=lambda: len(steps) == stop_after,
+    )
+
+    stopped = train(recipe, records, tmp_path / "parts", surroundings)
+    resumed = train(recipe, records, tmp_path / "parts")
+
+    assert (stopped.step, stopped.is_finished) == (stop_after, False)
+    assert same(weights_in(tmp_path / "whole"), weights_in(tmp_path / "parts"))
+    assert dataclasses.replace(resumed, folder=whole.folder) == whole
+    logs = [(tmp_path / name / "run" / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
+    first = train(recipe, records, tmp_path)
+    steps = []
+
+    again = train(
+        recipe, records, tmp_path, Surroundings(on_step=lambda *_: steps.append(1))
+    )
+
+    assert again == first
+    assert steps == []
+
+
+def test_another_recipe_does_not_continue_a_run(recipe, records, tmp_path):
+    train(recipe, records, tmp_path)
+
+    with pytest.raises(TrainingError, match=r"holds a run with train\.seed = 0, now 1"):
+        train(change(recipe, seed=1), records, tmp_path)
+
+
+def test_other_data_does_not_continue_a_run(recipe, records, tmp_path):
+    train(recipe, records, tmp_path)
+    other = [dataclasses.replace(records[0], captions=("new",)), *records[1:]]
+
+    with pytest.raises(TrainingError, match="holds a run with other videos or captions"):
+        train(recipe, other, tmp_path)
+
+
+def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
+    train(recipe, records, tmp_path)
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"no")
+
+    with pytest.raises(TrainingError, match=r"the run's state cannot be read .* to start over"):
+        train(recipe, records, tmp_path)
+
+
+def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    records = [dataclasses.replace(records[0], video=bad), *records[1:]]
+
+    result = train(change(recipe, holdout_percent=0.0), records, tmp_path / "adapter")
+
+    assert result.is_finished
+    assert list(result.skipped) == [records[0].id]
+
+
+def test_the_test_split_is_never_touched(recipe, records):
+    parts = split_records(records, recipe)
+
+    assert {record.split for record in (*parts.train, *parts.selection)} == {"train"}
+    assert not {r.video for r in parts.train} & {r.video for r in parts.selection}
+
+
+def test_the_held_out_part_does_not_depend_on_the_seed(recipe, records):
+    assert split_records(records, recipe) == split_records(records, change(recipe, seed=5))
+
+
+def test_selecting_on_test_marks_the_result(recipe, records, tmp_path):
+    train(change(recipe, select_on="test", epochs=1), records, tmp_path)
+
+    assert read_record(tmp_path).training["selection"].startswith("TEST SPLIT")
+
+
+def test_with_too_few_videos_the_last_epoch_is_kept(recipe, records, tmp_path):
+    result = train(change(recipe, holdout_percent=5.0), records, tmp_path)
+
+    assert result.best_epoch == 2
+    assert result.metrics == {}
+
+
+def test_one_video_cannot_train(recipe, records):
+    with pytest.raises(TrainingError, match="needs at least 2 videos in split 'train', found 1"):
+        split_records(records[:1], recipe)
+
+
+def test_a_frozen_clip_has_nothing_to_train(recipe, records, tmp_path):
+    from mvadapter import FrozenConfig
+
+    with pytest.raises(TrainingError, match="'frozen' has nothing to train"):
+        train(dataclasses.replace(recipe, method=FrozenConfig()), records, tmp_path)

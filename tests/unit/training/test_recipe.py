@@ -1,0 +1,107 @@
+import pytest
+
+from mvadapter import FrozenConfig, MvAdapterConfig
+from mvadapter.errors import ConfigError
+from mvadapter.training.optimizer import learning_rate
+from mvadapter.training.recipe import TrainSettings, read_recipe
+
+
+def recipe(tmp_path, text):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_of_one_line_takes_the_defaults(tmp_path):
+    read = read_recipe(recipe(tmp_path, '[data]\npath = "captions.csv"\n'))
+
+    assert read.method == MvAdapterConfig()
+    assert read.data.path == str(tmp_path / "captions.csv")
+    assert read.train == TrainSettings()
+
+
+def test_everything_can_be_set(tmp_path):
+    read = read_recipe(
+        recipe(
+            tmp_path,
+            """
+            data = { path = "/videos/t.csv", videos = "v" }
+            backbone.name = "openai/clip-vit-base-patch16"
+            inputs = { num_frames = 32, num_words = 64, sampling = "left-edge" }
+            train = { epochs = 15, batch_size = 64, learning_rate = 1e-4 }
+            [method]
+            name = "mv-adapter"
+            tied_layers = [-1]
+            has_input_norm = true
+            """,
+        )
+    )
+
+    assert read.method == MvAdapterConfig(
+        num_frames=32, num_words=64, tied_layers=(-1,), has_input_norm=True
+    )
+    assert read.data.path == "/videos/t.csv"
+    assert read.data.videos == str(tmp_path / "v")
+    assert read.train.epochs == 15
+
+
+def test_another_method_has_its_own_settings(tmp_path):
+    read = read_recipe(recipe(tmp_path, 'data.path = "t"\nmethod.name = "frozen"\n'))
+
+    assert read.method == FrozenConfig()
+
+
+def test_overrides_take_the_place_of_the_files_settings(tmp_path):
+    path = recipe(tmp_path, 'data.path = "t"\ntrain.epochs = 3\n')
+
+    read = read_recipe(path, {"train.epochs": 7, "method.bottleneck_width": 32})
+
+    assert read.train.epochs == 7
+    assert read.method.bottleneck_width == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\npath = 't'\n[trian]\n", "table of .* 'trian' is not known. Did you mean 'train'"),
+        ("data.path = 't'\ntrain.epoch = 3", r"setting of .* \[train\] 'epoch' .* mean 'epochs'"),
+        ("data.path = 't'\nmethod.bottleneck = 3", "Did you mean 'bottleneck_width'"),
+        ("data.path = 't'\nmethod.name = 'mv-adaptor'", "method 'mv-adaptor' .* 'mv-adapter'"),
+        ("data.path = 't'\ntrain.epochs = 0", "epochs must be at least 1, got 0"),
+        ("data.path = 't'\ntrain.epochs = '3'", r"\[train\]: epochs: .*valid integer, got '3'"),
+        ("data.path = 't'\ntrain.select_on = 'val'", "'holdout' or 'test', got 'val'"),
+        ("data.path = 't'\ntrain.warmup_percent = 100.0", "from 0 to below 100"),
+        ("data.path = 't'\ninputs.sampling = 'random'", "got 'random'"),
+        ("data.path = 't'\ntrain = 3", r"train must be a table, \[train\], got 3"),
+        ("", r"\[data\]: path is missing"),
+        ("data =", "not valid TOML"),
+    ],
+)
+def test_what_a_recipe_cannot_say_is_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(recipe(tmp_path, text))
+
+
+def test_a_missing_recipe_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no such recipe"):
+        read_recipe(tmp_path / "nowhere.toml")
+
+
+def test_a_recipe_survives_its_own_table(tmp_path):
+    from mvadapter.training.recipe import recipe_from_table
+
+    read = read_recipe(recipe(tmp_path, 'data.path = "t"\nmethod.tying = "none"\n'))
+
+    assert recipe_from_table(read.as_table(), "again") == read
+
+
+def test_the_learning_rate_rises_and_then_falls_along_a_cosine():
+    settings = TrainSettings(learning_rate=1.0, warmup_percent=20.0)
+
+    rates = [learning_rate(step, 10, settings) for step in range(10)]
+
+    # By hand: two steps of warm-up, then (1 + cos(pi * k / 8)) / 2.
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[6] == pytest.approx(0.5)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert 0 < rates[-1] < 0.05
