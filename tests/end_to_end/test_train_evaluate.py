@@ -1,0 +1,271 @@
+"""Training and evaluation through the real command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_videos import write_video
+from safetensors.torch import load_file
+
+_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def mvadapter(*arguments, **options):
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "mvadapter", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=_ENVIRONMENT,
+        timeout=300,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a folder with spaces")
+    rows = ["video,caption,split"]
+    for number in range(10):
+        write_video(folder / f"{number}.mp4", range(number, number + 6))
+        rows.append(f"{number}.mp4,video {number},{'test' if number > 6 else 'train'}")
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    return folder / "captions.csv"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, table, random_clip_folder):
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    path.write_text(
+        f"""
+        data = {{ path = "{table}" }}
+        backbone = {{ name = "{random_clip_folder}" }}
+        inputs = {{ num_frames = 4, num_words = 24 }}
+        method = {{ bottleneck_width = 8 }}
+        train = {{ epochs = 2, batch_size = 2, precision = "float32", holdout_percent = 30.0 }}
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "adapter"
+    done = mvadapter("train", recipe, "--output", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_a_trained_adapter_is_a_small_folder(trained):
+    folder, report = trained
+
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"adapter_config.json", "adapter_model.safetensors", "README.md", "run"}
+    assert report["steps"] == 4
+    assert report["skipped"] == {}
+
+
+def test_an_adapter_is_evaluated_on_its_test_split(trained, table, tmp_path):
+    folder, _ = trained
+
+    done = mvadapter("evaluate", folder, "--data", table, "--output", tmp_path / "result.json")
+
+    assert done.returncode == 0, done.stderr
+    assert "text to video" in done.stdout
+    assert "R@1" in done.stdout
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["num_videos"], result["num_captions"], result["split"]) == (3, 3, "test")
+
+
+def test_evaluation_names_the_splits_there_are(trained, table):
+    folder, _ = trained
+
+    done = mvadapter("evaluate", folder, "--data", table, "--split", "tset")
+
+    assert done.returncode == 2
+    assert "'tset' is not known. Did you mean 'test'? Known: test, train." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_run_ends_where_an_undisturbed_one_does(recipe, trained, tmp_path):
+    undisturbed, _ = trained
+    command = [sys.executable, "-m", "mvadapter", "train", recipe, "--output", tmp_path]
+    running = subprocess.Popen(command, env=_ENVIRONMENT, stderr=subprocess.DEVNULL)
+    state = tmp_path / "run" / "state.safetensors"
+    _wait_for(lambda: state.exists() or running.poll() is not None)
+    running.kill()
+    running.wait()
+
+    done = mvadapter("train", recipe, "--output", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    ours, theirs = load_file(state), load_file(undisturbed / "run" / "state.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(recipe, trained, tmp_path):
+    undisturbed, _ = trained
+    long = ["train", recipe, "--output", tmp_path, "--epochs", "200"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mvadapter", *map(str, long)],
+        env=_ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for(lambda: (tmp_path / "adapter_model.safetensors").exists())
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=120)
+
+    assert running.returncode == 130
+    assert "stopped at step" in errors
+    assert "the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    refused = mvadapter("train", recipe, "--output", tmp_path)
+    assert refused.returncode == 2
+    assert "holds a run with train.epochs = 200, now 2" in refused.stderr
+
+
+def _wait_for(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def test_a_bad_video_is_reported_and_the_exit_code_says_so(recipe, table, tmp_path):
+    copy = tmp_path / "captions.csv"
+    copy.write_text(table.read_text() + "missing.mp4,not there,train\n")
+
+    done = mvadapter(
+        "train", recipe, "--data", copy, "--videos", table.parent, "--output", tmp_path / "out",
+        "--set", "train.holdout_percent=0.0",
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "skipped missing.mp4: " in done.stderr
+
+
+def test_an_evaluation_does_not_leave_out_videos_unless_told(trained, table, tmp_path):
+    folder, _ = trained
+    copy = tmp_path / "captions.csv"
+    copy.write_text(table.read_text() + "missing.mp4,not there,test\n")
+    arguments = ["evaluate", folder, "--data", copy, "--videos", table.parent]
+
+    refused = mvadapter(*arguments)
+    skipped = mvadapter(*arguments, "--unreadable", "skip", "--json")
+
+    assert refused.returncode == 2
+    assert "missing.mp4" in refused.stderr
+    assert skipped.returncode == 1
+    assert list(json.loads(skipped.stdout)["skipped"]) == ["missing.mp4"]
+
+
+def test_any_matrix_of_scores_is_evaluated(tmp_path):
+    np.save(tmp_path / "scores.npy", np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.3]]))
+    np.save(tmp_path / "owners.npy", np.array([0, 0, 1]))
+
+    done = mvadapter(
+        "evaluate", "--scores", tmp_path / "scores.npy", "--caption-video",
+        tmp_path / "owners.npy", "--json",
+    )  # fmt: skip
+
+    result = json.loads(done.stdout)
+    assert result["text_to_video"]["recall_at_1"] == 100
+    assert result["video_to_text"]["num_queries"] == 2
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.array([[1.0, np.nan], [0.0, 1.0]]), "NaN in 1 rows, row 0"),
+        (np.zeros((3, 2)), "3 captions and 2 videos; say with --caption-video"),
+        (np.array(["a"]), "scores must be numbers"),
+        (np.array([{"a": 1}], dtype=object), "not a .npy array of numbers"),
+        (np.zeros(3), "scores must be [caption video]"),
+    ],
+)
+def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, message):
+    np.save(tmp_path / "scores.npy", matrix, allow_pickle=True)
+
+    done = mvadapter("evaluate", "--scores", tmp_path / "scores.npy")
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("mvadapter: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "nothing to train on"),
+        (["train", "nowhere.toml"], "nowhere.toml: no such recipe"),
+        (["train", "--data", "nowhere.csv"], "nowhere.csv: no such file; expected a table"),
+        (["train", "--data", "t.csv", "--set", "epochs=3"], "--set takes table.key=value"),
+        (["train", "--data", "t.csv", "--set", "train.epoch=3"], "Did you mean 'epochs'?"),
+        (["evaluate"], "give either --data"),
+        (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
+        (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    done = mvadapter(*arguments, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from mvadapter.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'lancedb', 'av', 'numpy', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, mvadapter; assert 'torch' not in sys.modules; assert mvadapter.__all__"
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_read_only_folder_is_one_line(recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    done = mvadapter("train", recipe, "--output", tmp_path / "file" / "adapter")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("mvadapter: error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_public_names_are_sorted_complete_and_importable():
+    import mvadapter
+
+    assert mvadapter.__all__ == sorted(mvadapter.__all__)
+    assert set(mvadapter.__all__) == set(mvadapter._HOME)
+    for name in mvadapter.__all__:
+        assert getattr(mvadapter, name) is not None
+
+
+def test_the_package_says_that_it_is_typed():
+    import mvadapter
+
+    assert (Path(mvadapter.__file__).parent / "py.typed").is_file()
