@@ -1,0 +1,41 @@
+"""How Sphinx builds the documentation."""
+
+import os
+from pathlib import Path
+
+project = "mvadapter"
+author = "The mvadapter authors"
+copyright = "2026, the mvadapter authors"  # noqa: A001 - the name that Sphinx reads
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "mvadapter"
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+default_role = "code"
+add_module_names = False
+
+
+def write_commands(_app: object) -> None:
+    """Write the page of commands from their own --help, so that the two cannot differ."""
+    os.environ |= {"COLUMNS": "88", "NO_COLOR": "1", "TERMINAL_WIDTH": "88"}
+    from typer.testing import CliRunner  # noqa: PLC0415 - after the width is set
+
+    from mvadapter.cli.main import app  # noqa: PLC0415
+
+    names = sorted(command.name for command in app.registered_commands)
+    page = ["# Commands", ""]
+    page += ["Exit codes: 0 done, 1 ran but something was skipped, 2 bad usage or bad input.", ""]
+    for name in names:
+        result = CliRunner().invoke(app, [name, "--help"], prog_name="mvadapter")
+        lines = (line.rstrip() for line in result.output.strip().splitlines())
+        page += [f"## {name}", "", "```text", *lines, "```", ""]
+    path = Path(__file__).parent / "reference" / "commands.md"
+    text = "\n".join(page)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def setup(app: object) -> None:
+    """Hook the page of commands into the build."""
+    app.connect("builder-inited", write_commands)  # type: ignore[attr-defined]
