@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_clips import write_random_clip
 
+from made_clips import write_random_clip
 from mvadapter.backbone.clip import Backbone
+
+# The tensors here are so small that sharing them out costs more than it saves.
+torch.set_num_threads(1)
 
 _GOLDEN = Path(__file__).parent / "golden"
 _SHARED = Path(__file__).parents[2] / "shared"

@@ -61,7 +61,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its room when it is first used."""
+    """Import a public name from its room when it is first used.
+
+    Raises:
+        AttributeError: There is no such public name.
+    """
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'mvadapter' has no attribute {name!r}")

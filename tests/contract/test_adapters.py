@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
-from mvadapter import load_adapter, save_adapter
+from mvadapter import (
+    Backbone,
+    Encoder,
+    FrozenConfig,
+    MvAdapterConfig,
+    build_adapter,
+    load_adapter,
+    save_adapter,
+)
 
 _SMALL = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "num_words": 12}
 

@@ -48,9 +48,7 @@ def test_frame_features_equal_the_authors(encoder, expected):
     frames = encoder.embed_frames(expected["video"], expected["frame_mask"])
 
     real = expected["frame_mask"]
-    torch.testing.assert_close(
-        frames[real], expected["frame_features"][real], atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(frames[real], expected["frame_features"][real], atol=1e-4, rtol=1e-4)
 
 
 def test_embeddings_logits_and_loss_equal_the_authors(encoder, expected):

@@ -1,4 +1,4 @@
-"""In which precision an encoder's arithmetic runs; its adapter's weights are float32 in any case."""
+"""In which precision an encoder's arithmetic runs; its adapter's weights are always float32."""
 
 import time
 from contextlib import AbstractContextManager

@@ -94,14 +94,18 @@ def test_a_shorter_video_takes_the_first_positions(random_clip):
 def test_too_many_frames_name_the_setting(random_clip):
     encoder = encoder_of(random_clip)
 
-    with pytest.raises(ConfigError, match="7 frames, but the adapter has positions for 6.*num_frames=7"):
+    with pytest.raises(
+        ConfigError, match="7 frames, but the adapter has positions for 6.*num_frames=7"
+    ):
         encoder.embed_videos(*videos(num_frames=7))
 
 
 def test_too_many_words_name_the_setting(random_clip):
     encoder = encoder_of(random_clip)
 
-    with pytest.raises(ConfigError, match="13 tokens, but the adapter has positions for 12.*num_words=13"):
+    with pytest.raises(
+        ConfigError, match="13 tokens, but the adapter has positions for 12.*num_words=13"
+    ):
         encoder.embed_captions(*captions(num_tokens=13))
 
 

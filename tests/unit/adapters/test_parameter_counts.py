@@ -5,8 +5,8 @@ CLIP ViT-B/16, ViT-B/32 and ViT-L/14.
 """
 
 import pytest
-from made_shapes import shape_only_clip
 
+from made_shapes import shape_only_clip
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 
@@ -59,9 +59,7 @@ def test_the_backbones_have_the_published_sizes(base_16, large_14):
 
 
 @pytest.mark.parametrize(("settings", "expected"), CONFIGS)
-def test_each_configuration_trains_as_many_weights_as_the_authors_code(
-    settings, expected, base_16
-):
+def test_each_configuration_trains_as_many_weights_as_the_authors_code(settings, expected, base_16):
     assert count(settings, base_16) == expected
 
 

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 import torch
-from made_clips import write_random_clip
 
+from made_clips import write_random_clip
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import BackboneError, ConfigError
 
@@ -22,8 +22,7 @@ def test_a_folder_gives_its_weights_in_the_wanted_precision(folder):
 
 def test_the_fingerprint_is_the_same_in_both_precisions(folder):
     assert (
-        Backbone.load(folder).fingerprint
-        == Backbone.load(folder, dtype=torch.bfloat16).fingerprint
+        Backbone.load(folder).fingerprint == Backbone.load(folder, dtype=torch.bfloat16).fingerprint
     )
 
 

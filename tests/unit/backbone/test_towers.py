@@ -30,7 +30,12 @@ def clip(request, tmp_path):
         projection_dim=24,
         vision_config=tower | {"image_size": shape["image"], "patch_size": shape["patch"]},
         text_config=tower
-        | {"vocab_size": 50, "max_position_embeddings": 12, "eos_token_id": _END, "pad_token_id": 0},
+        | {
+            "vocab_size": 50,
+            "max_position_embeddings": 12,
+            "eos_token_id": _END,
+            "pad_token_id": 0,
+        },
     )
     model = CLIPModel(config).eval()
     with torch.no_grad():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_videos import write_video
 
+from made_videos import write_video
 from mvadapter.data.batches import FrameLoader, epoch_batches, stack_videos
 from mvadapter.data.records import Record
 from mvadapter.errors import VideoError

@@ -30,8 +30,20 @@ def test_rows_of_one_video_are_its_captions(tmp_path):
 
 def test_the_three_formats_give_the_same_records(tmp_path):
     rows = [
-        {"video": "a.mp4", "caption": "one", "start_seconds": 1.5, "end_seconds": 4.0, "split": "test"},
-        {"video": "a.mp4", "caption": "two", "start_seconds": 4.0, "end_seconds": 6.0, "split": "test"},
+        {
+            "video": "a.mp4",
+            "caption": "one",
+            "start_seconds": 1.5,
+            "end_seconds": 4.0,
+            "split": "test",
+        },
+        {
+            "video": "a.mp4",
+            "caption": "two",
+            "start_seconds": 4.0,
+            "end_seconds": 6.0,
+            "split": "test",
+        },
     ]
     csv_text = "video,caption,start_seconds,end_seconds,split\n" + "".join(
         ",".join(map(str, row.values())) + "\n" for row in rows
@@ -141,7 +153,9 @@ def test_a_folder_may_hold_captions_beside_videos(tmp_path):
 
     records = read_records(tmp_path)
 
-    assert [(record.id, record.captions) for record in records] == [("sub/walk.mp4", ("one", "two"))]
+    assert [(record.id, record.captions) for record in records] == [
+        ("sub/walk.mp4", ("one", "two"))
+    ]
 
 
 def test_a_folder_without_captions_says_what_was_expected(tmp_path):

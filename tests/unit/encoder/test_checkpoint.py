@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 import torch
-from made_clips import write_random_clip
 from safetensors.torch import save_file
 
+from made_clips import write_random_clip
 from mvadapter import (
     Backbone,
     Encoder,
@@ -66,7 +66,9 @@ def test_nothing_is_left_aside(folder):
 def test_loading_onto_another_clip_is_refused(folder, tmp_path):
     other = Backbone.load(write_random_clip(tmp_path / "other", seed=1))
 
-    with pytest.raises(AdapterFolderError, match="this adapter was made for .* but the backbone is"):
+    with pytest.raises(
+        AdapterFolderError, match="this adapter was made for .* but the backbone is"
+    ):
         load_adapter(folder, other)
 
 
@@ -79,17 +81,17 @@ def test_a_crash_leaves_the_old_adapter_or_the_new_one(
     with torch.no_grad():
         encoder.trainable_parameters()["video.0.up.weight"].copy_(new)
 
-    class Crash(Exception):
+    class CrashError(Exception):
         pass
 
     def crash(*_args, **_kwargs):
-        raise Crash
+        raise CrashError
 
     if moment == "before the weights":
         monkeypatch.setattr(checkpoint, "write_text", crash)
     else:
-        monkeypatch.setattr(checkpoint.Path, "replace", _crash_at_record(Crash))
-    with pytest.raises(Crash):
+        monkeypatch.setattr(checkpoint.Path, "replace", _crash_at_record(CrashError))
+    with pytest.raises(CrashError):
         save_adapter(encoder, folder)
     monkeypatch.undo()
 
@@ -117,7 +119,9 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path):
 def test_weights_from_elsewhere_are_refused(folder):
     save_file({"video.0.up.weight": torch.zeros(1)}, folder / "adapter_model.safetensors")
 
-    with pytest.raises(AdapterFolderError, match="is not the file that adapter_config.json describes"):
+    with pytest.raises(
+        AdapterFolderError, match="is not the file that adapter_config.json describes"
+    ):
         load_adapter(folder)
 
 

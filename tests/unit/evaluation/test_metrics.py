@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_scores import scores_with_ties
 
+from made_scores import scores_with_ties
 from mvadapter import retrieval_metrics
 from mvadapter.errors import DataError
 from mvadapter.evaluation.bootstrap import Interval, bootstrap_interval
@@ -65,7 +65,9 @@ def test_the_order_of_videos_does_not_matter(case, seed):
     order = torch.randperm(scores.shape[1], generator=torch.Generator().manual_seed(seed))
     place = torch.argsort(order)
 
-    assert_same(retrieval_metrics(scores[:, order], place[owners]), retrieval_metrics(scores, owners))
+    assert_same(
+        retrieval_metrics(scores[:, order], place[owners]), retrieval_metrics(scores, owners)
+    )
 
 
 @given(scores_with_ties(), st.integers(0, 2**16))
@@ -170,9 +172,7 @@ def test_an_interval_of_a_constant_is_a_point():
 
 def test_an_interval_holds_the_mean_and_narrows_with_queries():
     generator = np.random.default_rng(0)
-    few, many = (
-        bootstrap_interval(generator.integers(0, 2, size) * 100.0) for size in (30, 3000)
-    )
+    few, many = (bootstrap_interval(generator.integers(0, 2, size) * 100.0) for size in (30, 3000))
 
     for interval in (few, many):
         assert interval.low <= interval.mean <= interval.high

@@ -1,6 +1,6 @@
 import pytest
-from made_videos import write_video
 
+from made_videos import write_video
 from mvadapter.data.table import read_table
 
 

@@ -112,9 +112,7 @@ def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
     first = train(recipe, records, tmp_path)
     steps = []
 
-    again = train(
-        recipe, records, tmp_path, Surroundings(on_step=lambda *_: steps.append(1))
-    )
+    again = train(recipe, records, tmp_path, Surroundings(on_step=lambda *_: steps.append(1)))
 
     assert again == first
     assert steps == []
