@@ -26,11 +26,11 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 Part: TypeAlias = Literal["train", "test"]
 _PARTS: tuple[Part, ...] = get_args(Part)
 
-SAMPLED_FRAMES = 8
+SAMPLED_FRAMES = 6
 # Three frames a span: the middle of each span is one frame's own, so that the frames sampled from
 # a clip and from its twin are the same ones.
 _CLIP_FRAMES = 3 * SAMPLED_FRAMES
-_FRAMES_PER_SECOND = 8
+_FRAMES_PER_SECOND = 9
 _SIZE_PX = 96
 # Every fifth object is kept for the test part.
 _TEST_SHARE = 4
