@@ -28,6 +28,7 @@ from mvadapter.adapters.tying import (
 )
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
+from mvadapter.backbone.towers import quick_gelu
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import TokenMask, Tokens
 
@@ -168,7 +169,7 @@ class VideoBlock(BlockAdapter[FrameLayout]):
         """Return what the adapter adds to the MLP's output."""
         narrow = self.down(self.input_norm(output.to(self.up.bias.dtype)))
         # The paper's algorithm has an activation on the patches only, the authors' code on all.
-        narrow = _quick_gelu(narrow).unflatten(0, (layout.num_videos, layout.num_frames))
+        narrow = quick_gelu(narrow).unflatten(0, (layout.num_videos, layout.num_frames))
         classes, patches = narrow[:, :, 0], narrow[:, :, 1:]
         if self._config.depth != "bottleneck":
             classes = self._adapt_in_time(classes, patches.mean(dim=2), layout)
@@ -191,7 +192,7 @@ class VideoBlock(BlockAdapter[FrameLayout]):
         # Learned positions, the norm before and the activation behind the transformer are in the
         # authors' code, not in the paper.
         sequence = self.transformer(self.norm(sequence), is_real[:, None, None, :])
-        sequence = _quick_gelu(sequence)
+        sequence = quick_gelu(sequence)
         classes, patch_means = sequence[:, -2 * layout.num_frames :].chunk(2, dim=1)
         if self._config.depth == "transformer":
             return classes
@@ -234,7 +235,7 @@ class TextBlock(BlockAdapter[Tensor]):
         if self._config.depth != "bottleneck":
             narrow = self.norm(narrow + self._token_positions(narrow.shape[1]))
             narrow = self.transformer(narrow, None)
-        return self._config.scale * self.up(_quick_gelu(narrow))
+        return self._config.scale * self.up(quick_gelu(narrow))
 
     def _token_positions(self, num_tokens: int) -> Float[Tensor, "token bottleneck"]:
         longest = self._config.num_words
@@ -284,7 +285,7 @@ class BottleneckTransformer(nn.Module):
             queries, keys, values, attn_mask=mask, is_causal=mask is None
         )
         sequence = sequence + self.attention_out(attended.transpose(1, 2).flatten(2))
-        return sequence + self.mlp_out(_quick_gelu(self.mlp_in(self.norm2(sequence))))
+        return sequence + self.mlp_out(quick_gelu(self.mlp_in(self.norm2(sequence))))
 
 
 class Calibration(nn.Module):
@@ -397,7 +398,3 @@ def _draw_kaiming(weight: Tensor) -> Tensor:
 
 def _draw_normal(weight: Tensor, width: int) -> Tensor:
     return nn.init.normal_(weight, std=(2 * width) ** -0.5)
-
-
-def _quick_gelu(hidden: Tensor) -> Tensor:
-    return hidden * torch.sigmoid(1.702 * hidden)

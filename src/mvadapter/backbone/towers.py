@@ -155,6 +155,12 @@ def run_text(
     return F.linear(pooled, weights["text_projection.weight"])
 
 
+def quick_gelu(hidden: Tensor) -> Tensor:
+    """CLIP's activation, x * sigmoid(1.702 x)."""
+    # Through silu: one kernel and one saved tensor less in the backward pass.
+    return F.silu(1.702 * hidden) * (1 / 1.702)
+
+
 def _end(token_ids: TokenIds, mask: TokenMask, shape: TextShape) -> Tensor:
     """The position of each caption's end token: its first real one, as in transformers."""
     if shape.end_token_id == 2:
@@ -238,7 +244,7 @@ def _norm(tokens: Tensor, weights: Weights, name: str, epsilon: float) -> Tensor
 def _activate(hidden: Tensor, activation: Activation) -> Tensor:
     match activation:
         case "quick_gelu":
-            return hidden * torch.sigmoid(1.702 * hidden)
+            return quick_gelu(hidden)
         case "gelu":
             return F.gelu(hidden)
         case _:
