@@ -55,7 +55,6 @@ def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
             num_layers=12,
             num_heads=text_width // 64,
             max_tokens=77,
-            vocabulary_size=49408,
             end_token_id=49407,
             **shared,
         ),

@@ -71,6 +71,4 @@ def test_the_real_demo_learns_what_needs_time(tmp_path):
     frozen, adapted = methods["frozen"], methods["mv-adapter"]
     assert frozen["reversal_accuracy"]["mean"] == 50
     assert adapted["reversal_accuracy"]["mean"] >= 80
-    assert (
-        adapted["text_to_video_recall_at_1"]["low"] > frozen["text_to_video_recall_at_1"]["high"]
-    )
+    assert adapted["text_to_video_recall_at_1"]["low"] > frozen["text_to_video_recall_at_1"]["high"]

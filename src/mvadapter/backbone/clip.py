@@ -187,7 +187,6 @@ def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
             norm_epsilon=text.layer_norm_eps,
             activation=cast("Activation", text.hidden_act),
             max_tokens=text.max_position_embeddings,
-            vocabulary_size=text.vocab_size,
             end_token_id=text.eos_token_id,
         ),
     )

@@ -55,7 +55,6 @@ class TextShape(TowerShape):
     """The text tower, with the captions it expects."""
 
     max_tokens: int
-    vocabulary_size: int
     end_token_id: int
     """The token whose output is the caption's feature; 2 stands for "the highest id", an old
     convention that transformers keeps for the configs that carry it."""

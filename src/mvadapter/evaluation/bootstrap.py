@@ -14,10 +14,6 @@ class Interval:
     low: float
     high: float
 
-    def touches(self, other: "Interval") -> bool:
-        """Whether the two ranges share a point."""
-        return self.low <= other.high and other.low <= self.high
-
 
 def bootstrap_interval(
     values: Float[np.ndarray, " query"],

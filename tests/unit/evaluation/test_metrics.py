@@ -179,13 +179,6 @@ def test_an_interval_holds_the_mean_and_narrows_with_queries():
     assert many.high - many.low < few.high - few.low
 
 
-def test_intervals_touch_where_they_share_a_point():
-    upper = Interval(mean=4.0, low=3.0, high=5.0)
-
-    assert not Interval(mean=1.0, low=0.0, high=2.0).touches(upper)
-    assert Interval(mean=1.0, low=0.0, high=3.0).touches(upper)
-
-
 @given(st.integers(0, 2**16))
 def test_pooling_without_order_comes_out_at_exactly_half(seed):
     generator = torch.Generator().manual_seed(seed)
