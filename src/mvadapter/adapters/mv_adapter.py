@@ -37,6 +37,8 @@ Tying: TypeAlias = Literal["none", "factor", "kronecker"]
 TyingPosition: TypeAlias = Literal["down-in", "down-out", "up-in", "up-out"]
 PositionInit: TypeAlias = Literal["authors", "wide"]
 
+# DEPARTS: "wide" is ours and the default. With the authors' 0.01 training stays on a plateau on
+# which a clip and its reversal cannot be told apart (docs/study.md).
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
 
 
@@ -173,8 +175,10 @@ class VideoBlock(BlockAdapter[FrameLayout]):
         classes, patches = narrow[:, :, 0], narrow[:, :, 1:]
         if self._config.depth != "bottleneck":
             classes = self._adapt_in_time(classes, patches.mean(dim=2), layout)
-        adapted = torch.cat([classes[:, :, None], patches], dim=2).flatten(0, 1)
-        return self._config.scale * self.up(adapted)
+        # As in the authors' code, a gate on the up projection is for class tokens only.
+        patches = F.linear(patches, self.up.weight, self.up.bias)
+        adapted = torch.cat([self.up(classes)[:, :, None], patches.to(classes.dtype)], dim=2)
+        return self._config.scale * adapted.flatten(0, 1)
 
     def _adapt_in_time(
         self,
@@ -205,6 +209,8 @@ class VideoBlock(BlockAdapter[FrameLayout]):
                 f"videos have {num_frames} frames, but the adapter has positions for {longest}; "
                 f"sample at most {longest} frames or build it with num_frames={num_frames}"
             )
+        # DEPARTS: of a table longer than the video the authors' code takes the first rows, so that
+        # patches get positions of frames; here each half keeps its own. Equal at full length.
         of_classes, of_patches = self.positions[-2 * longest :].chunk(2)
         return torch.cat([of_classes[:num_frames], of_patches[:num_frames]])
 

@@ -21,7 +21,7 @@ _TINY = Path(__file__).parent / "tiny"
 _DTYPES = (torch.float32, torch.bfloat16)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backbone:
     """One frozen CLIP. It is never changed, wrapped or patched; any number of encoders share it.
 
@@ -55,10 +55,11 @@ class Backbone:
 
         Raises:
             BackboneError: It is not there, not a CLIP, damaged, or cannot be fetched.
-            ConfigError: ``dtype`` is neither float32 nor bfloat16.
+            ConfigError: ``dtype`` is neither float32 nor bfloat16, or there is no such device.
         """
         if dtype not in _DTYPES:
             raise ConfigError(f"dtype must be torch.float32 or torch.bfloat16, got {dtype}")
+        _check_device(device)
         source = str(_TINY) if str(name_or_path) == "tiny" else str(name_or_path)
         config = _read_config(source)
         vision, text = _shapes(config, source)
@@ -98,13 +99,26 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all weights, the same whichever of the two precisions they were loaded in."""
-        digest = hashlib.sha256()
+        """A hash of shape and weights, the same whichever precision they were loaded in."""
+        digest = hashlib.sha256(f"{self.vision} {self.text}".encode())
         for name in sorted(self.weights):
             tensor = self.weights[name].to("cpu", torch.bfloat16).contiguous()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _check_device(device: str | torch.device) -> None:
+    """Refuse a device before anything is read for it.
+
+    Raises:
+        ConfigError: torch does not know it, or has no such device here.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
 
 
 def _read_config(source: str) -> CLIPConfig:
@@ -123,7 +137,11 @@ def _read_config(source: str) -> CLIPConfig:
             f"{source}: not a CLIP; config.json says model_type {fields.get('model_type')!r}, "
             f"expected 'clip'"
         )
-    return CLIPConfig.from_dict(fields)
+    try:
+        return CLIPConfig.from_dict(fields)
+    # transformers checks fields with exceptions that have no base in common.
+    except Exception as error:
+        raise BackboneError(_unreachable(source, error)) from error
 
 
 def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -133,7 +151,7 @@ def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:
         loaded: Any = CLIPModel.from_pretrained(
             source, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ArithmeticError, SafetensorError) as error:
         raise BackboneError(_unreachable(source, error)) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])

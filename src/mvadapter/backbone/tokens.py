@@ -29,12 +29,17 @@ class CaptionTokenizer:
                 f"embedded until the tokenizer's files lie beside the weights"
             )
         try:
-            self._tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
+            tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise BackboneError(
                 f"{name_or_path}: the tokenizer cannot be read: {reason}"
             ) from error
+        # Captions are cut here, not there: truncation is a state of the tokenizer, which threads
+        # with different lengths would change under one another.
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
 
     def encode(self, captions: Sequence[str], num_words: int) -> tuple[TokenIds, TokenMask]:
         """Turn captions into start + words + end, padded with 0 or cut to ``num_words`` tokens.
@@ -49,9 +54,10 @@ class CaptionTokenizer:
             raise ConfigError(f"num_words must be at least 3 (start, a word, end), got {num_words}")
         token_ids = torch.zeros(len(captions), num_words, dtype=torch.long)
         mask = torch.zeros(len(captions), num_words, dtype=torch.bool)
-        if captions:
-            rows = self._tokenizer(list(captions), truncation=True, max_length=num_words).input_ids
-            for caption, row in enumerate(rows):
-                token_ids[caption, : len(row)] = torch.tensor(row)
-                mask[caption, : len(row)] = True
+        for caption, encoding in enumerate(self._tokenizer.encode_batch(list(captions))):
+            row = encoding.ids
+            if len(row) > num_words:
+                row = [*row[: num_words - 1], row[-1]]
+            token_ids[caption, : len(row)] = torch.tensor(row)
+            mask[caption, : len(row)] = True
         return token_ids, mask

@@ -54,7 +54,8 @@ def train(
     """Train an adapter; stop it with Ctrl-C and go on with the same command."""
     options = {
         "data.path": data and str(data),
-        "data.videos": videos and str(videos),
+        # Of another table than the recipe's, the recipe's folder of videos says nothing.
+        "data.videos": str(videos) if videos else ("" if data else None),
         "backbone.name": backbone,
         "method.name": method,
         "train.epochs": epochs,

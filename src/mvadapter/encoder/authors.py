@@ -91,6 +91,7 @@ def load_authors_checkpoint(
         for name, tensor in tensors.items()
         for our_name, part in _translate(name, tensor, tying_position, where)
     }
+    _drop_unused_context(ours)
     try:
         config = _read_config(ours, backbone, num_heads, tying_position)
         adapter = build_adapter(config, backbone)
@@ -99,6 +100,20 @@ def load_authors_checkpoint(
     fill(adapter.trainable_parameters(), ours, where)
     inputs = Inputs(num_frames=config.num_frames, num_words=config.num_words, sampling="left-edge")
     return Encoder(backbone, adapter, inputs=inputs)
+
+
+def _drop_unused_context(ours: dict[str, Tensor]) -> None:
+    """Remove what their code keeps but never reads where it runs without the token [CC].
+
+    The token and the last row of the positions are still there then; the calibration's map of the
+    token is not.
+    """
+    for name in [name for name in ours if name.endswith(".calibration.first.weight")]:
+        block = name.removesuffix(".calibration.first.weight")
+        if f"{block}.calibration.context.weight" not in ours:
+            ours.pop(f"{block}.context", None)
+            positions = ours[f"{block}.positions"]
+            ours[f"{block}.positions"] = positions[: len(positions) // 2 * 2]
 
 
 def _translate(

@@ -118,6 +118,8 @@ def check_scores(
     """
     matrix = torch.as_tensor(scores)
     owner = torch.as_tensor(caption_video, dtype=torch.long, device=matrix.device)
+    if not matrix.is_floating_point():
+        matrix = matrix.double()
     if matrix.ndim != 2 or matrix.numel() == 0:
         raise DataError(f"scores must be [caption video] and not empty, got {list(matrix.shape)}")
     num_captions, num_videos = matrix.shape

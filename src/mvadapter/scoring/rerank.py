@@ -43,7 +43,8 @@ def query_bank_norm(
 
     Querybank normalisation with its dynamic inverted softmax (QB-Norm, Bogolin et al. 2022): a row
     whose best video is among the ``k`` best of some bank caption becomes
-    exp(beta * score) / sum over the bank of exp(beta * bank score); other rows stay. It is
+    exp(beta * score) / sum over the bank of exp(beta * bank score), up to a factor of the row's
+    own; other rows stay. Read only ranks within rows, text-to-video, off the result. It is
     *inductive* as long as the bank holds training captions only.
 
     Args:
@@ -68,6 +69,8 @@ def query_bank_norm(
         )
     is_hub = torch.zeros(num_videos, dtype=torch.bool, device=scores.device)
     is_hub[bank_scores.topk(k, dim=1).indices.flatten()] = True
-    # In the logarithm, so that no beta overflows; exp is monotonic within a row.
-    normed = torch.exp(beta * scores - torch.logsumexp(beta * bank_scores, dim=0))
+    # In the logarithm and from each row's maximum, so that no beta overflows; ranks within a row,
+    # which is what a caption asks for, stay.
+    exponents = beta * scores - torch.logsumexp(beta * bank_scores, dim=0)
+    normed = torch.exp(exponents - exponents.amax(dim=1, keepdim=True))
     return torch.where(is_hub[scores.argmax(dim=1)][:, None], normed, scores)

@@ -38,12 +38,13 @@ class RunLog:
         self._file.close()
         self._events.close()
 
-    def step(self, step: int, *, epoch: int, loss: float, learning_rate: float) -> None:
-        """Note a training step."""
+    def step(self, step: int, *, epoch: int, loss: float | None, learning_rate: float) -> None:
+        """Note a training step; without a loss it was left out."""
         values = {"loss": loss, "learning_rate": learning_rate}
         self._write({"step": step, "epoch": epoch, **values})
         for name, value in values.items():
-            self._events.add_scalar(f"train/{name}", value, step)
+            if value is not None:
+                self._events.add_scalar(f"train/{name}", value, step)
 
     def epoch(self, step: int, *, epoch: int, metrics: dict[str, float]) -> None:
         """Note what an epoch came to on the selection part."""

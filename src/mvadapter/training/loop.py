@@ -4,6 +4,7 @@ The output folder holds the best adapter so far, written whole each time, and be
 with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run goes on.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -198,7 +199,7 @@ class _Run:
                 loss = self._take(step.batch)
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
-                self._surroundings.on_step(progress.step, len(self._steps), loss)
+                self._surroundings.on_step(progress.step, len(self._steps), loss or math.nan)
                 if step.ends_epoch:
                     self._end_epoch(step.epoch, log)
                 if self._stops_here():
@@ -216,8 +217,8 @@ class _Run:
         precision = choose_precision(self._recipe.train.precision, self._encoder)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
 
-    def _take(self, batch: list[Pair]) -> float:
-        """Take one step; a batch with fewer than two readable videos leaves the weights alone.
+    def _take(self, batch: list[Pair]) -> float | None:
+        """Take one step and give its loss; a batch with fewer than two readable videos leaves the weights alone.
 
         Raises:
             TrainingError: The loss is no longer a number.
@@ -233,20 +234,22 @@ class _Run:
             except VideoError as error:
                 self._progress.skipped[record.id] = str(error)
         if len(frames) < 2:
-            return float("nan")
+            return None
         loss = self._loss(frames, captions)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(
+        norm = torch.nn.utils.clip_grad_norm_(
             self._parameters.values(), self._recipe.train.max_gradient_norm
         )
-        self._optimizer.step()
         value = loss.item()
-        if not np.isfinite(value):
+        # Before the step, which would carry it into the weights and the saved state.
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
             raise TrainingError(
-                f"the loss became {value} at step {self._progress.step}; lower learning_rate "
-                f"(now {self._recipe.train.learning_rate}) or set precision to 'float32'"
+                f"the loss became {value} (gradient {float(norm)}) at step {self._progress.step}; "
+                f"lower learning_rate (now {self._recipe.train.learning_rate}) or set precision "
+                f"to 'float32'"
             )
+        self._optimizer.step()
         return value
 
     def _loss(self, frames: list[torch.Tensor], captions: list[str]) -> torch.Tensor:

@@ -52,7 +52,8 @@ class TrainSettings:
     max_gradient_norm: float = 1.0
     """Longer gradients, over all weights together, are scaled down to this norm."""
     seed: int = 0
-    """Decides the adapter's first weights and the order of the data."""
+    """Decides the adapter's first weights and the order of the data: the same bits again, for one
+    precision on one machine."""
     precision: PrecisionChoice = "auto"
     """bfloat16 or float32 arithmetic; "auto" times both and takes bfloat16 where it is faster."""
     gradient_checkpointing: bool = False
@@ -69,6 +70,8 @@ class TrainSettings:
                 raise ConfigError(
                     f"{setting} must be at least {minimum}, got {getattr(self, setting)}"
                 )
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         for setting in ("learning_rate", "max_gradient_norm"):
             if not getattr(self, setting) > 0:
                 raise ConfigError(f"{setting} must be above 0, got {getattr(self, setting)}")
@@ -109,10 +112,22 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
         ConfigError: It is missing, not TOML, or says something that cannot be.
     """
     tables = {} if path is None else _read_tables(Path(path))
+    where = "the settings" if path is None else str(path)
     for name, value in (overrides or {}).items():
         table, key = name.split(".")
-        tables.setdefault(table, {})[key] = value
-    return recipe_from_table(tables, "the settings" if path is None else str(path))
+        _check_table(table, tables.setdefault(table, {}), where)
+        tables[table][key] = value
+    return recipe_from_table(tables, where)
+
+
+def _check_table(name: str, table: object, where: str) -> None:
+    """Refuse what should be a table and is not.
+
+    Raises:
+        ConfigError: It is a plain value.
+    """
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: {name} must be a table, [{name}], got {table!r}")
 
 
 def _read_tables(path: Path) -> dict[str, Any]:
@@ -142,13 +157,12 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     for key, part in table.items():
         if key not in known:
             raise UnknownNameError(f"table of {where}", key, known)
-        if not isinstance(part, Mapping):
-            raise ConfigError(f"{where}: {key} must be a table, [{key}], got {part!r}")
+        _check_table(key, part, where)
     if "path" not in table.get("data", {}):
         raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
     method = dict(table.get("method", {}))
-    name = method.pop("name", MvAdapterConfig.name)
+    name = str(method.pop("name", MvAdapterConfig.name))
     if name == MvAdapterConfig.name:
         method = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | method
     return Recipe(
