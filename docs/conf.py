@@ -25,7 +25,8 @@ def write_commands(_app: object) -> None:
 
     names = sorted(command.name for command in app.registered_commands)
     page = ["# Commands", ""]
-    page += ["Exit codes: 0 done, 1 ran but something was skipped, 2 bad usage or bad input.", ""]
+    page += ["Exit codes: 0 done, 1 ran but something was skipped, 2 bad usage or bad input,"]
+    page += ["130 stopped with Ctrl-C and ready to go on.", ""]
     for name in names:
         result = CliRunner().invoke(app, [name, "--help"], prog_name="mvadapter")
         lines = (line.rstrip() for line in result.output.strip().splitlines())

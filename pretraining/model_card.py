@@ -24,8 +24,8 @@ It was pretrained from nothing on two CPU cores by `pretraining/pretrain_tiny.py
 {seed}: {steps} steps, {pictures} pictures drawn on the way, {minutes:.0f} minutes.
 Its loss is CLIP's own (symmetric InfoNCE with a learned temperature).
 In the first {few_share:.0f} % of the steps two linear layers, thrown away since, also asked the
-vision tower which thing each patch shows and what lies where, with a share that falls to zero;
-without them it learned colours and places but no kinds in this time.
+vision tower which thing each patch shows and what lies where, with a share that falls to zero.
+A run without them knew every colour and place after 90,000 pictures, but told only 3 in 10 kinds.
 In those steps it saw the 28 fullest of the 64 patches of each picture.
 
 | | vision | text |
@@ -64,7 +64,7 @@ Eight kinds and eight colours, at most four shapes, radii of 8 to 27 % of the si
 backgrounds. No two things of one picture overlap by much.
 Relations are those of the drawn centres; "between", "inside" and "behind" mean nothing to it.
 Words of motion and time are in the vocabulary, with the weights of their random start;
-so have the text positions beyond the longest caption of a picture (about 25 tokens).
+so have the text positions beyond the longest caption of a picture (19 tokens).
 """
 
 

@@ -24,9 +24,10 @@ GRID = 5
 class Pupil(nn.Module):
     """A CLIP, with two linear layers that read off its tokens what lies where.
 
-    Contrastive learning alone knew every colour and place but no kind after 100,000 pictures: an
-    edge says nothing before its neighbours are known. Asking each patch which thing it shows, and
-    the class token what lies where, brings the kinds within 40,000. Both layers are thrown away.
+    Contrastive learning alone knew every colour and place after 90,000 pictures, but told only 3 in
+    10 kinds: an edge says nothing before its neighbours are known. Asking each patch which thing it
+    shows, and the class token what lies where, made that 19 in 20 after 115,000 pictures. Both
+    layers are thrown away.
     """
 
     def __init__(self, config: CLIPConfig) -> None:
@@ -139,7 +140,7 @@ def fullest_patches(pixels: torch.Tensor, patch_size: int, count: int) -> torch.
 
 
 def tiny_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
-    """Describe the tiny CLIP: 64-px pictures in 8-px patches, 2.5 million weights."""
+    """Describe the tiny CLIP: 64-px pictures in 8-px patches, 2.6 million weights."""
     tower = {"attention_dropout": 0.0, "hidden_act": "quick_gelu"}
     ids = {
         "pad_token_id": tokenizer.pad_token_id,

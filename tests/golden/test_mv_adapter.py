@@ -130,6 +130,37 @@ def test_a_checkpoint_with_a_stranger_is_refused(case, golden_folder, backbone):
         load_authors_checkpoint(tensors, backbone)
 
 
+def test_a_checkpoint_without_the_context_token_is_read(case, golden_folder, backbone, expected):
+    # Their code keeps the token and all positions then, and only leaves out the token's map.
+    tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
+    for name in [name for name in tensors if ".conv_rf_c.g." in name]:
+        del tensors[name]
+    for name in [name for name in tensors if name.endswith("conv_rf_c.a.weight")]:
+        tensors[name] = tensors[name][:, :16].clone()
+
+    encoder = load_authors_checkpoint(tensors, backbone)
+
+    assert not encoder.adapter.config.has_context_token
+    assert encoder.inputs.num_frames == 5
+    assert encoder.embed_videos(expected["video"], expected["frame_mask"]).isfinite().all()
+
+
+def test_a_layer_norm_on_the_input_is_recognised_under_any_name(case, golden_folder, backbone):
+    tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
+    norms = {}
+    for name in [name for name in tensors if name.endswith("down.weight")]:
+        for part in ("weight", "bias"):
+            key = name.replace("down.weight", f"ln_in.{part}")
+            norms[key] = torch.rand(tensors[name].shape[1])
+
+    encoder = load_authors_checkpoint(tensors | norms, backbone)
+
+    assert encoder.adapter.config.has_input_norm
+    ours = encoder.trainable_parameters()["video.0.input_norm.weight"]
+    theirs = norms["clip.visual.transformer.resblocks.0.mlp.adapter.ln_in.weight"]
+    assert torch.equal(ours, theirs)
+
+
 def test_biases_of_clip_under_openais_names_are_taken_over(case, golden_folder, backbone):
     tensors = load_file(golden_folder / case / "authors_checkpoint.safetensors")
     tensors |= openai_biases(backbone)

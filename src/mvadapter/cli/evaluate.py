@@ -59,12 +59,17 @@ def evaluate(
 ) -> None:
     """Measure retrieval in both directions."""
     if scores is not None and data is None:
+        _refuse_beside_scores(
+            {"ADAPTER": adapter, "--videos": videos, "--split": split, "--backbone": backbone}
+        )
         result = _evaluate_scores(scores, caption_video)
     elif data is not None and scores is None:
         records = _choose_split(data, videos, split)
         result = _evaluate_records(adapter, backbone, records, unreadable, precision, device)
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
+    if data is not None and caption_video is not None:
+        raise ConfigError("--caption-video belongs to --scores; a table names its own videos")
     if output is not None:
         import json
 
@@ -79,6 +84,13 @@ def evaluate(
         for name, reason in result["skipped"].items():
             console.say(f"skipped {name}: {reason}")
         raise typer.Exit(1)
+
+
+def _refuse_beside_scores(options: dict[str, object]) -> None:
+    """Refuse what a matrix of scores has no use for, rather than pass over it."""
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{name} says nothing about --scores, which are measured as they are")
 
 
 def _choose_split(data: Path, videos: Path | None, split: str | None) -> "list[Record]":

@@ -1,7 +1,8 @@
 """The ``mvadapter`` command.
 
 Commands import what they need inside their bodies, so that ``--help`` answers at once.
-Exit codes: 0 done, 1 ran but something was skipped or failed a threshold, 2 bad usage or bad input.
+Exit codes: 0 done, 1 ran but something was skipped or failed a threshold, 2 bad usage or bad input,
+130 stopped with Ctrl-C and ready to go on.
 """
 
 import sys

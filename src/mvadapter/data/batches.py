@@ -36,7 +36,8 @@ def epoch_batches(
 
     No batch holds a record twice, for it would be scored as its own negative: an epoch goes through
     the records in rounds, each with one new caption of every record that has one left. Records of
-    one group stand side by side. Batches of one pair teach nothing and are left out.
+    one group come in one batch, as far as it can hold them. A round's last pair, if it is left
+    alone, joins the batch before it.
     """
     generator = np.random.default_rng([seed, epoch])
     captions = [generator.permutation(len(record.captions)) for record in records]
@@ -48,9 +49,26 @@ def epoch_batches(
                 pair = Pair(record=position, caption=int(order[turn]))
                 groups.setdefault(record.group or position, []).append(pair)
         members = list(groups.values())
-        pairs = [pair for i in generator.permutation(len(members)) for pair in members[i]]
-        batches += [pairs[i : i + batch_size] for i in range(0, len(pairs), batch_size)]
-    return [batch for batch in batches if len(batch) > 1]
+        batches += _fill([members[i] for i in generator.permutation(len(members))], batch_size)
+    return batches
+
+
+def _fill(groups: Sequence[list[Pair]], batch_size: int) -> list[list[Pair]]:
+    """Put whole groups into batches in their order; only a group larger than a batch is split."""
+    batches: list[list[Pair]] = []
+    for group in groups:
+        if not batches or len(batches[-1]) + len(group) > batch_size:
+            batches.append([])
+        batches[-1] += group
+    parts = [
+        batch[i : i + batch_size] for batch in batches for i in range(0, len(batch), batch_size)
+    ]
+    for position in [i for i, part in enumerate(parts) if len(part) == 1][::-1]:
+        # A pair alone has no negative and teaches nothing.
+        if len(parts) > 1:
+            lone = parts.pop(position)
+            parts[position - 1 if position else 0] += lone
+    return [part for part in parts if len(part) > 1]
 
 
 def stack_videos(
@@ -89,8 +107,7 @@ class FrameLoader:
         sampling: Which ones.
         image_px: Side of the square that the model sees.
         num_threads: How many records are decoded at once.
-        cache_bytes: Decoded frames up to this size stay in memory, so that later epochs need not
-            decode them again.
+        cache_bytes: Decoded frames up to this size stay in memory for the next time.
     """
 
     def __init__(
@@ -101,7 +118,7 @@ class FrameLoader:
         sampling: Sampling,
         image_px: int,
         num_threads: int = 2,
-        cache_bytes: int = 4 * 2**30,
+        cache_bytes: int = 0,
     ) -> None:
         self._records = records
         self._num_frames = num_frames

@@ -147,13 +147,13 @@ def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
         raise DataError(f"{where}: the segment must end after it starts, got {start} to {end} s")
     span = "" if start is None and end is None else f"@{start}-{end}"
     return Record(
-        id=str(row.get("id") or f"{name}{span}"),
+        id=_label(row, "id") or f"{name}{span}",
         video=resolve_video(name, root, where),
         captions=(caption,),
         start_seconds=start,
         end_seconds=end,
-        split=str(row.get("split") or "train"),
-        group=str(row.get("group") or ""),
+        split=_label(row, "split") or "train",
+        group=_label(row, "group"),
     )
 
 
@@ -183,11 +183,18 @@ def _with_caption(known: Record, more: Record, where: str) -> Record:
     return dataclasses.replace(known, captions=known.captions + more.captions)
 
 
+def _label(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row.get(column)
-    if not isinstance(value, str) or not value.strip():
-        of = f" for {row.get('video')!r}" if column == "caption" else ""
+    of = f" for {row.get('video')!r}" if column == "caption" else ""
+    if value is None or value == "" or (isinstance(value, str) and not value.strip()):
         raise DataError(f"{where}: empty {column}{of}")
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {column} must be text{of}, got {value!r}")
     return value.strip()
 
 

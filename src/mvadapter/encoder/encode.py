@@ -49,7 +49,8 @@ class Encoder:
     """One frozen CLIP and one adapter, side by side.
 
     The backbone is shared and never changed: a hundred encoders hold one CLIP in memory, threads
-    may use different ones at once, and swapping an adapter is an assignment to ``adapter``.
+    may use different ones at once, and swapping an adapter is an assignment to ``adapter`` (for one
+    that takes other frames or words, to ``inputs`` as well).
 
     Args:
         backbone: The frozen CLIP.

@@ -31,6 +31,8 @@ from mvadapter.training.recipe import Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 
 _SAVE_EVERY_SECONDS = 60.0
+# Decoded frames of the training and the selection part that stay in memory.
+_CACHE_BYTES = 4 * 2**30
 # The held-out part stays the same for every seed, so that runs can be compared on it.
 _HOLDOUT_SEED = 0
 
@@ -120,33 +122,39 @@ class Parts:
 def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
     """Take the train split apart: what trains, and what chooses the best epoch.
 
-    A video's segments stay together. The test split is touched only where the recipe says so.
+    A video's segments stay together, and so do records of one group. The test split is touched only
+    where the recipe says so.
 
     Raises:
         TrainingError: Fewer than two videos are left to train on, or there is no test split.
     """
     train = [record for record in records if record.split == "train"]
-    videos = sorted({record.video for record in train})
+    units = sorted({_unit(record) for record in train})
     if recipe.train.select_on == "test":
         selection = [record for record in records if record.split == "test"]
         if not selection:
             raise TrainingError("select_on is 'test', but no row has split 'test'")
         name = "TEST SPLIT: the numbers on it are not honest"
     else:
-        order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(videos))
-        num_held = round(len(videos) * recipe.train.holdout_percent / 100)
-        held = {videos[i] for i in order[:num_held]} if num_held >= 2 else set()
-        selection = [record for record in train if record.video in held]
-        train = [record for record in train if record.video not in held]
+        order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(units))
+        num_held = round(len(units) * recipe.train.holdout_percent / 100)
+        held = {units[i] for i in order[:num_held]} if num_held >= 2 else set()
+        selection = [record for record in train if _unit(record) in held]
+        train = [record for record in train if _unit(record) not in held]
         name = f"held-out {len(selection)} of the train split's records"
         if not selection:
             name = "nothing: the last epoch (too few videos to hold some out)"
     if len({record.video for record in train}) < 2:
         raise TrainingError(
-            f"training needs at least 2 videos in split 'train', found {len(videos)} before "
+            f"training needs at least 2 videos in split 'train', found {len(units)} before "
             f"holding any out; a batch takes its negatives from other videos"
         )
     return Parts(train=train, selection=selection, selection_name=name)
+
+
+def _unit(record: Record) -> str:
+    """What of a dataset is held out as a whole."""
+    return f"group {record.group}" if record.group else f"video {record.video}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +207,8 @@ class _Run:
                 loss = self._take(step.batch)
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
-                self._surroundings.on_step(progress.step, len(self._steps), loss or math.nan)
+                shown = math.nan if loss is None else loss
+                self._surroundings.on_step(progress.step, len(self._steps), shown)
                 if step.ends_epoch:
                     self._end_epoch(step.epoch, log)
                 if self._stops_here():
@@ -218,7 +227,7 @@ class _Run:
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
 
     def _take(self, batch: list[Pair]) -> float | None:
-        """Take one step and give its loss; a batch with fewer than two readable videos leaves the weights alone.
+        """Take one step and give its loss; with fewer than two readable videos, leave it out.
 
         Raises:
             TrainingError: The loss is no longer a number.
@@ -340,6 +349,7 @@ def _loader(records: Sequence[Record], encoder: Encoder, surroundings: Surroundi
         sampling=encoder.inputs.sampling,
         image_px=encoder.backbone.vision.image_px,
         num_threads=surroundings.num_threads,
+        cache_bytes=_CACHE_BYTES // 2,
     )
 
 

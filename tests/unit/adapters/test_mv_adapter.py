@@ -3,6 +3,7 @@ import torch
 
 from mvadapter import Backbone, Encoder, MvAdapterConfig, build_adapter
 from mvadapter.adapters.tying import KroneckerLinear
+from mvadapter.backbone.sites import FrameLayout
 from mvadapter.errors import ConfigError
 
 
@@ -159,6 +160,24 @@ def test_a_gate_scales_the_channels_it_is_named_after(random_clip, position):
         expected = beta * (tokens @ linear.weight.T) + linear.bias
 
     torch.testing.assert_close(linear(tokens), expected)
+
+
+@pytest.mark.parametrize(
+    ("position", "moves_patches"),
+    [("down-in", True), ("down-out", True), ("up-in", False), ("up-out", False)],
+)
+def test_a_gate_on_the_up_projection_is_for_class_tokens_only(random_clip, position, moves_patches):
+    block = encoder_of(random_clip, tying_position=position).adapter.video_blocks[1]
+    layout = FrameLayout(num_videos=2, num_frames=3, mask=torch.ones(2, 3, dtype=torch.bool))
+    tokens = torch.randn(6, 5, 32)
+    before = block.after_mlp(tokens, layout)
+
+    with torch.no_grad():
+        getattr(block, position.split("-")[0]).gate.factor.add_(1.0)
+    difference = (block.after_mlp(tokens, layout) - before).abs()
+
+    assert difference[:, 0].max() > 1e-4
+    assert (difference[:, 1:].max() > 1e-4) == moves_patches
 
 
 def test_a_kronecker_weight_is_the_sum_of_kronecker_products():

@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -122,6 +123,54 @@ def test_no_captions_are_no_rows(random_clip):
     token_ids, mask = random_clip.tokenizer.encode([], num_words=6)
 
     assert token_ids.shape == mask.shape == (0, 6)
+
+
+def test_threads_cut_captions_at_different_lengths(random_clip):
+    caption = "a b c d e f g h i j k l m n o p"
+
+    def encode(num_words):
+        return [
+            random_clip.tokenizer.encode([caption], num_words)[1].sum().item() for _ in range(300)
+        ]
+
+    lengths = [4, 7, 10, 13]
+    with ThreadPoolExecutor(len(lengths)) as pool:
+        found = list(pool.map(encode, lengths))
+
+    assert found == [[length] * 300 for length in lengths]
+
+
+def test_an_unknown_device_is_one_line(folder):
+    for device in ("nonsense", "cuda:99"):
+        with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here"):
+            Backbone.load(folder, device=device)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vision_config": "x"},
+        {"vision_config": {"hidden_size": "x"}},
+        {"vision_config": {"num_attention_heads": 0}},
+    ],
+)
+def test_a_config_full_of_nonsense_is_one_line(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in change.items():
+        config[key] = config[key] | value if isinstance(value, dict) else value
+    (folder / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(BackboneError, match="cannot be read"):
+        Backbone.load(folder)
+
+
+def test_the_fingerprint_tells_two_shapes_with_the_same_weights_apart(folder):
+    before = Backbone.load(folder).fingerprint
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["num_attention_heads"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+
+    assert Backbone.load(folder).fingerprint != before
 
 
 def test_words_need_room(random_clip):

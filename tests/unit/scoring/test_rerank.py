@@ -56,9 +56,12 @@ def test_query_bank_norm_takes_a_hubs_popularity_away():
 
 
 def test_query_bank_norm_does_not_overflow():
-    normed = query_bank_norm(torch.tensor([[99.0, 98.0]]), torch.tensor([[99.0, 98.0]]), beta=100.0)
+    high = query_bank_norm(torch.tensor([[35.0, 34.0, 33.0]]), torch.full((2, 3), 20.0))
+    low = query_bank_norm(torch.tensor([[10.0, 9.0, 8.0]]), torch.full((2, 3), 30.0))
 
-    assert normed.isfinite().all()
+    for normed in (high, low):
+        assert normed.isfinite().all()
+        assert normed[0, 0] > normed[0, 1] > normed[0, 2] >= 0
 
 
 @pytest.mark.parametrize("settings", [{"beta": 0.0}, {"k": 0}, {"k": 3}])

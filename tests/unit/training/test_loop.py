@@ -152,6 +152,35 @@ def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
     assert list(result.skipped) == [records[0].id]
 
 
+def test_groups_are_held_out_whole(recipe, records):
+    twins = [
+        dataclasses.replace(record, group=f"twins {position // 2}", split="train")
+        for position, record in enumerate(records)
+    ]
+
+    parts = split_records(twins, change(recipe, holdout_percent=40.0))
+
+    assert parts.selection
+    assert not {r.group for r in parts.train} & {r.group for r in parts.selection}
+
+
+def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(
+    recipe, records, tmp_path, monkeypatch
+):
+    from mvadapter.training import loop
+
+    monkeypatch.setattr(
+        loop,
+        "symmetric_info_nce",
+        lambda captions, videos, _: (captions * videos).sum() * torch.inf,
+    )
+
+    with pytest.raises(TrainingError, match="the loss became .*lower learning_rate"):
+        train(recipe, records, tmp_path)
+
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
 def test_the_test_split_is_never_touched(recipe, records):
     parts = split_records(records, recipe)
 

@@ -60,6 +60,11 @@ def test_overrides_take_the_place_of_the_files_settings(tmp_path):
     assert read.method.bottleneck_width == 32
 
 
+def test_an_override_of_what_is_no_table_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"train must be a table, \[train\], got 3"):
+        read_recipe(recipe(tmp_path, "train = 3"), {"train.epochs": 3})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -75,6 +80,8 @@ def test_overrides_take_the_place_of_the_files_settings(tmp_path):
         ("data.path = 't'\ntrain = 3", r"train must be a table, \[train\], got 3"),
         ("", r"\[data\]: path is missing"),
         ("data =", "not valid TOML"),
+        ("data.path = 't'\ntrain.seed = -1", "seed must be at least 0, got -1"),
+        ("data.path = 't'\nmethod.name = 3", "method '3' is not known"),
     ],
 )
 def test_what_a_recipe_cannot_say_is_refused(tmp_path, text, message):
