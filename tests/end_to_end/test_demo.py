@@ -38,7 +38,9 @@ def test_the_demo_walks_the_whole_path_twice_in_a_row(small, tmp_path, capsys):
         assert picture.height > 300
 
 
-def test_the_table_says_what_was_measured(small, tmp_path, capsys):
+def test_the_table_says_what_was_measured(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
     demo_command.demo(tmp_path / "demo", as_json=False)
 
     shown = capsys.readouterr()

@@ -58,6 +58,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure retrieval in both directions."""
+    if data is not None and caption_video is not None:
+        raise ConfigError("--caption-video belongs to --scores; a table names its own videos")
     if scores is not None and data is None:
         _refuse_beside_scores(
             {"ADAPTER": adapter, "--videos": videos, "--split": split, "--backbone": backbone}
@@ -68,8 +70,6 @@ def evaluate(
         result = _evaluate_records(adapter, backbone, records, unreadable, precision, device)
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
-    if data is not None and caption_video is not None:
-        raise ConfigError("--caption-video belongs to --scores; a table names its own videos")
     if output is not None:
         import json
 
