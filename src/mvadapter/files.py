@@ -2,9 +2,15 @@
 
 import hashlib
 import os
+import re
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# Nothing is written to for that long without a change; only a killed process leaves such a file.
+_STALE_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
@@ -12,12 +18,15 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes that place when the block ends well.
 
     After a crash, a full disk or an error inside the block, what stood at ``path`` still stands.
+    Several threads and processes may write at once; the last one to end wins. What a killed
+    process left beside ``path`` goes after a day.
 
     Raises:
         OSError: The folder cannot be made or written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove_stale(path)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield aside
         _sync(aside)
@@ -45,6 +54,17 @@ def hash_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_stale(path: Path) -> None:
+    aside = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]+\.part")
+    with os.scandir(path.parent) as entries:
+        found = [entry for entry in entries if aside.fullmatch(entry.name)]
+    for entry in found:
+        # Another process may remove it first, or it may not be ours to remove.
+        with suppress(OSError):
+            if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
+                Path(entry.path).unlink()
 
 
 def _sync(path: Path) -> None:

@@ -7,7 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from made_videos import write_video
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.frozen import FrozenConfig
 from mvadapter.cli.main import app
+from mvadapter.encoder.checkpoint import save_adapter
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError
 
 
@@ -94,6 +98,51 @@ def test_several_moments_are_cut_into_a_folder(workplace, tmp_path):
 
     assert done.exit_code == 0
     assert len(list((tmp_path / "cuts").glob("*.mp4"))) == 2
+
+
+def test_cuts_of_like_named_videos_and_earlier_files_are_kept(random_clip_folder, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_video(tmp_path / folder / "video.mp4", 30)
+    videos = tmp_path / "a", tmp_path / "b"
+    invoke("index", tmp_path / "index", *videos, "--backbone", random_clip_folder)
+    cuts = tmp_path / "cuts"
+    cuts.mkdir()
+    (cuts / "video_0.0-1.0s.mp4").write_text("mine")
+
+    done = invoke("cut", tmp_path / "index", "grey", "--top", 2, "-o", cuts, "--json")
+
+    written = json.loads(done.stdout)
+    assert {entry["source"] for entry in written} == {str(f / "video.mp4") for f in videos}
+    assert [entry["path"] for entry in written] == [
+        str(cuts / "video_0.0-1.0s_2.mp4"),
+        str(cuts / "video_0.0-1.0s_3.mp4"),
+    ]
+    assert (cuts / "video_0.0-1.0s.mp4").read_text() == "mine"
+
+
+def test_a_cut_does_not_replace_a_file(workplace, tmp_path):
+    (tmp_path / "mine.mp4").write_text("mine")
+
+    done = invoke("cut", workplace / "index", "grey", "-o", tmp_path / "mine.mp4")
+
+    assert isinstance(done.exception, ConfigError)
+    assert "mine.mp4 is there already; name another file, or remove it" in str(done.exception)
+    assert (tmp_path / "mine.mp4").read_text() == "mine"
+
+
+def test_an_adapter_folder_of_any_name_makes_an_index(random_clip, random_clip_folder, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    save_adapter(encoder, tmp_path / "my adapter")
+    write_video(tmp_path / "a.mp4", 30)
+
+    done = invoke(
+        "index", tmp_path / "index", tmp_path / "a.mp4", "--adapter", tmp_path / "my adapter",
+        "--backbone", random_clip_folder,
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.exception
+    assert "as 'my_adapter-" in done.stderr
 
 
 def test_several_moments_do_not_go_into_one_file(workplace):

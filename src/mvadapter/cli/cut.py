@@ -1,5 +1,6 @@
 """``mvadapter cut``: a query in, its best moments out as files."""
 
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,8 @@ def cut(
     is_file = output.suffix.lower() == ".mp4" and not output.is_dir()
     if is_file and top != 1:
         raise ConfigError(f"--output must be a folder for {top} moments, got the file {output}")
+    if is_file and output.exists():
+        raise ConfigError(f"--output {output} is there already; name another file, or remove it")
     opened = open_index(index, adapter, backbone, device)
     moments = opened.search(query, top)
     if not moments:
@@ -48,7 +51,7 @@ def cut(
     (output.parent if is_file else output).mkdir(parents=True, exist_ok=True)
     written, num_failed = [], 0
     for moment in moments:
-        target = output if is_file else output / _file_name(moment)
+        target = output if is_file else _free_file(output, moment)
         # Not before 0, where nearly all videos begin.
         start = max(moment.start_seconds - pad_seconds, min(0.0, moment.start_seconds))
         try:
@@ -75,7 +78,11 @@ def cut(
         raise typer.Exit(1)
 
 
-def _file_name(moment: "Moment") -> str:
-    """Name a cut after its video and times, with no character that a file system may refuse."""
+def _free_file(folder: Path, moment: "Moment") -> Path:
+    """Name a cut after its video and times, and where such a file is there, with a number."""
     start, end = (f"{t:.1f}" for t in (moment.start_seconds, moment.end_seconds))
-    return f"{moment.path.stem}_{start}-{end}s.mp4"
+    # No character that a file system may refuse.
+    name = f"{moment.path.stem}_{start}-{end}s"
+    # Videos of two folders may share a name, and an earlier cut or a file of the user's is kept.
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(path for name in names if not (path := folder / f"{name}.mp4").exists())

@@ -45,7 +45,7 @@ def index_videos(
     """Make videos searchable, or bring an index up to date; stop it with Ctrl-C and go on later."""
     from mvadapter.backbone.clip import Backbone
     from mvadapter.index.record import RECORD_FILE
-    from mvadapter.index.store import VideoIndex
+    from mvadapter.index.store import VideoIndex, name_of_folder
 
     clip = None if backbone is None else Backbone.load(backbone, device=device)
     if (index / RECORD_FILE).exists():
@@ -63,7 +63,7 @@ def index_videos(
         opened = VideoIndex.create(
             index,
             _encoder(adapter, clip, device),
-            name=None if adapter is None else Path(adapter).resolve().name,
+            name=None if adapter is None else name_of_folder(adapter),
             max_segment_seconds=8.0 if max_segment_seconds is None else max_segment_seconds,
         )
     _add(opened, videos or None, as_json=as_json)

@@ -1,10 +1,12 @@
 """A folder of videos with captions in, records out."""
 
+from collections import defaultdict
 from pathlib import Path
 
 from mvadapter.data.records import Record
 from mvadapter.data.table import TABLE_SUFFIXES, read_table
 from mvadapter.errors import DataError
+from mvadapter.video.container import VIDEO_SUFFIXES
 
 _TABLE_STEM = "captions"
 
@@ -41,21 +43,25 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
 
 
 def _beside_videos(folder: Path) -> list[Record]:
-    records = []
-    for text in sorted(folder.rglob("*.txt")):
-        videos = [
-            path
-            for path in sorted(text.parent.iterdir())
-            if path.stem == text.stem and path != text and path.is_file()
-        ]
-        if not videos:
-            continue
-        if len(videos) > 1:
-            raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both fit its name")
-        lines = text.read_text(encoding="utf-8").splitlines()
-        captions = tuple(line.strip() for line in lines if line.strip())
-        if not captions:
-            raise DataError(f"{text}: holds no caption; expected one a line")
-        name = videos[0].relative_to(folder).as_posix()
-        records.append(Record(id=name, video=videos[0], captions=captions))
-    return records
+    texts, videos = [], defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".txt":
+            texts.append(path)
+        elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            videos[path.with_suffix("")].append(path)
+    return [
+        _one_video(folder, text, fitting)
+        for text in texts
+        if (fitting := videos.get(text.with_suffix("")))
+    ]
+
+
+def _one_video(folder: Path, text: Path, videos: list[Path]) -> Record:
+    if len(videos) > 1:
+        raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both fit its name")
+    lines = text.read_text(encoding="utf-8").splitlines()
+    captions = tuple(line.strip() for line in lines if line.strip())
+    if not captions:
+        raise DataError(f"{text}: holds no caption; expected one a line")
+    name = videos[0].relative_to(folder).as_posix()
+    return Record(id=name, video=videos[0], captions=captions)

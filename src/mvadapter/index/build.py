@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from threading import Event, Semaphore
 
 import torch
+from av.error import FFmpegError
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import VideoError
 from mvadapter.index.find import FileState
 from mvadapter.shapes import FramePixels
+from mvadapter.video.container import complaint
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.preprocess import pad_frames, to_pixels
 from mvadapter.video.segment import Span, fixed_windows
@@ -25,6 +27,8 @@ _BATCH_SEGMENTS = 16
 # Of ViT-B/16, a batch of decoded segments takes 120 MB.
 _MAX_WAITING_SEGMENTS = 2 * _BATCH_SEGMENTS
 _MAX_DECODERS = 8
+# Nine days of 8 seconds each. More is a damaged clock, and would not fit into memory.
+_MAX_SEGMENTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,10 @@ class _Draft:
 
     file: FileState
     num_segments: int = 0
-    problems: list[str] = field(default_factory=list)
+    problem: str | None = None
+    """The first one; a damaged file can have as many as it has segments."""
+    has_failed: bool = False
+    """It is to be tried again as a whole, for its content may be sound."""
     spans: list[Span] = field(default_factory=list)
     vectors: list[Tensor] = field(default_factory=list)
 
@@ -89,12 +96,24 @@ class _Draft:
         try:
             yield
         except VideoError as error:
-            self.problems.append(str(error).removeprefix(f"{self.file.path}: "))
+            self.problem = self.problem or str(error).removeprefix(f"{self.file.path}: ")
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Note what is neither the video's fault nor ours; a mistake of ours goes on its way."""
+        try:
+            yield
+        except (OSError, FFmpegError) as error:
+            self.has_failed, self.problem = True, (error.strerror or str(error)).lower()
+        except MemoryError:
+            self.has_failed, self.problem = True, "there is too little memory to read it"
 
     def finish(self) -> EmbeddedVideo:
-        problem = self.problems[0] if self.problems else None
-        if self.spans and problem:
-            num_missing = self.num_segments - len(self.spans)
+        if self.has_failed:
+            return EmbeddedVideo(file=self.file, spans=(), vectors=(), problem=self.problem)
+        problem = self.problem
+        num_missing = self.num_segments - len(self.spans)
+        if self.spans and problem and num_missing:
             problem = f"{num_missing} of {self.num_segments} segments left out: {problem}"
         return EmbeddedVideo(
             file=self.file, spans=tuple(self.spans), vectors=tuple(self.vectors), problem=problem
@@ -131,11 +150,12 @@ def _decoding(
     num_threads = max(1, min(_MAX_DECODERS, os.cpu_count() or 1, len(files)))
 
     def decode(draft: _Draft) -> None:
-        for segment in _read_segments(draft, encoder, max_segment_seconds):
-            places.acquire()
-            if is_over.is_set():
-                return
-            pieces.put(segment)
+        with draft.noting_failure():
+            for segment in _read_segments(draft, encoder, max_segment_seconds, is_over):
+                places.acquire()
+                if is_over.is_set():
+                    return
+                pieces.put(segment)
 
     def end(draft: _Draft, future: Future[None]) -> None:
         pieces.put((draft, future))
@@ -163,14 +183,16 @@ def _decoding(
 
 
 def _read_segments(
-    draft: _Draft, encoder: Encoder, max_segment_seconds: float
+    draft: _Draft, encoder: Encoder, max_segment_seconds: float, is_over: Event
 ) -> Iterator[_Segment]:
     inputs, size_px = encoder.inputs, encoder.backbone.vision.image_px
     with draft.noting_problems(), VideoReader(draft.file.path) as reader:
-        start, end = reader.info.start_seconds, reader.info.end_seconds
-        spans = fixed_windows(start, end, max_seconds=max_segment_seconds)
+        spans = _windows(reader, max_segment_seconds)
         draft.num_segments = len(spans)
         for span in spans:
+            # Checked here, for a segment that cannot be read never reaches the queue.
+            if is_over.is_set():
+                return
             with draft.noting_problems():
                 frames = reader.read(
                     inputs.num_frames,
@@ -180,3 +202,19 @@ def _read_segments(
                 )
                 pixels = to_pixels(frames.images, size_px)
                 yield _Segment(draft=draft, span=span, pixels=pixels)
+        # Raises where the video breaks off, after what is there has been read.
+        reader.timeline(spans[-1].start_seconds)
+
+
+def _windows(reader: VideoReader, max_seconds: float) -> list[Span]:
+    # Up to the last frame, for a damaged header may declare years.
+    start, end = reader.info.start_seconds, reader.real_end_seconds
+    if not 0 < end - start <= _MAX_SEGMENTS * max_seconds:
+        raise VideoError(
+            complaint(
+                reader.info.path,
+                f"its frames span {end - start:.0f} s, expected 1 to {_MAX_SEGMENTS} segments",
+                "convert it if that is wrong, or make an index of longer segments",
+            )
+        )
+    return fixed_windows(start, end, max_seconds=max_seconds)

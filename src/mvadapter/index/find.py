@@ -8,11 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-})  # fmt: skip
-"""How a file's name must end to be taken from a folder; one named by itself may end in anything."""
+from mvadapter.video.container import VIDEO_SUFFIXES
 
 AnyPath: TypeAlias = str | PathLike[str]
 Problem: TypeAlias = tuple[Path, str]

@@ -9,8 +9,11 @@ The folder needs nothing from outside but the CLIP, and the videos where they la
 """
 
 import fcntl
+import hashlib
+import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +44,8 @@ OnProgress: TypeAlias = Callable[[int, int, str], None]
 """Called with how many videos are done, how many there are, and the name of one just done."""
 
 _ADAPTERS, _VECTORS, _LOCK = "adapters", "vectors", "lock"
+# Of an adapter, which becomes that of a folder and of a table.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +191,7 @@ class VideoIndex:
 
         Args:
             adapter: The name of one that the index holds, an adapter folder, or an encoder.
-            name: What to call one that is new; None is the name of the folder, or of the method.
+            name: What to call one that is new; None is `name_of_folder`, or the method's name.
 
         Returns:
             This index.
@@ -207,7 +212,7 @@ class VideoIndex:
             saved = read_record(Path(adapter))
             clip = saved.base_model_name_or_path, saved.base_model_fingerprint
             _refuse_other_clip(self.folder, self._record, *clip)
-            name = _checked_name(name or absolute(adapter).name)
+            name = _checked_name(name or name_of_folder(adapter))
             self._store(name, load_adapter(Path(adapter), backbone), saved.training)
         elif str(adapter) in self._record.adapters:
             name = str(adapter)
@@ -446,13 +451,26 @@ def _refuse_occupied(folder: Path) -> None:
         )
 
 
+def name_of_folder(adapter: AnyPath) -> str:
+    """Find what to call an adapter folder in an index: as it is called, where that may be.
+
+    Otherwise it is what is left without other characters, and a mark that no other name leads to.
+    """
+    name = absolute(adapter).name
+    if _NAME.fullmatch(name):
+        return name
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_name).lstrip(".-") or "adapter"
+    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+
+
 def _checked_name(name: str) -> str:
     """Refuse names that cannot stand for a file and a table.
 
     Raises:
         ConfigError: The name has other characters, or begins with a dot or a dash.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+    if not _NAME.fullmatch(name):
         raise ConfigError(
             f"adapter name {name!r} may hold letters, digits, '_', '-' and '.' and begin with one "
             f"of the first three; give another name"

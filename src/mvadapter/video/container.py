@@ -18,6 +18,12 @@ from av.video.stream import VideoStream
 
 from mvadapter.errors import VideoError
 
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+})  # fmt: skip
+"""How a file's name must end to be taken from a folder; one named by itself may end in anything."""
+
 MAX_FRAME_PIXELS = 64 * 2**20
 """Larger pictures are refused before memory is taken for them; 8K video has 33 million pixels."""
 

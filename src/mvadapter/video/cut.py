@@ -1,9 +1,7 @@
 """A stretch of a video in, an mp4 file of its own out."""
 
-import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -23,6 +21,7 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
 from mvadapter.errors import VideoError
+from mvadapter.files import written_whole
 from mvadapter.video.container import Timeline, VideoFile, as_fraction, complaint
 from mvadapter.video.decode import VideoReader
 
@@ -62,7 +61,8 @@ def cut_segment(
     keyframe, so it may begin before `start_seconds`. Otherwise both are encoded anew (H.264, AAC),
     and the cut is exact to the frame.
 
-    The file appears under its name only when it is whole; a file of that name is replaced.
+    The file appears under its name only when it is whole; a file of that name is replaced, and
+    missing folders are made.
 
     Args:
         path: The source.
@@ -82,7 +82,7 @@ def cut_segment(
         audio = _first_audio(file.container)
         is_copied = _may_be_copied(file, audio)
         try:
-            with _written_whole(target) as temporary, _mp4(temporary) as written:
+            with written_whole(target) as temporary, _mp4(temporary) as written:
                 write = _copy if is_copied else _encode
                 start, end = write(file, audio, timeline, written)
         except (FFmpegError, OSError, ValueError) as error:
@@ -99,19 +99,6 @@ def cut_segment(
         end_seconds=end,
         is_reencoded=not is_copied,
     )
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[Path]:
-    """Give a name to write to, beside the target, and let it take its place when all went well."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mp4(path: Path) -> OutputContainer:

@@ -141,6 +141,20 @@ class VideoReader:
             frames_per_second=float(stream.average_rate or 0),
         )
 
+    @cached_property
+    def real_end_seconds(self) -> float:
+        """When the last frame ends that is there; before `info.end_seconds` where one is missing.
+
+        Raises:
+            VideoError: The video has no frames, or the first ones cannot be decoded.
+        """
+        declared = self._packets.declared_end
+        if declared is not None:
+            end = self._packets.timeline(Fraction(declared)).end
+            if self._breaks_off(end, Fraction(declared)):
+                return self._packets.seconds(end)
+        return self.info.end_seconds
+
     def read(
         self,
         num_frames: int,
@@ -203,7 +217,7 @@ class VideoReader:
         declared = packets.declared_end
         if declared is not None:
             needed = Fraction(declared) if end is None else min(end, Fraction(declared))
-            if needed - timeline.end > 2 * packets.usual_duration:
+            if self._breaks_off(timeline.end, needed):
                 raise VideoError(
                     complaint(
                         packets.path,
@@ -269,6 +283,10 @@ class VideoReader:
             None if start == -math.inf else self._packets.ticks(start),
             None if end == math.inf else self._packets.ticks(end),
         )
+
+    def _breaks_off(self, end: int, needed: Fraction) -> bool:
+        # Files often miscount by a frame.
+        return needed - end > 2 * self._packets.usual_duration
 
     def _refuse_too_many(self, num_frames: int) -> None:
         context = self._packets.stream.codec_context

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -123,6 +124,14 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
         read_table(write(tmp_path / "t.parquet", "no"))
 
 
+def test_a_number_is_an_id_but_no_video(tmp_path):
+    rows = '{"video": "a.mp4", "caption": "b", "id": 0}\n{"video": 3, "caption": "b"}\n'
+
+    with pytest.raises(DataError, match=r"t\.jsonl:2: video must be text, got 3"):
+        read_table(write(tmp_path / "t.jsonl", rows))
+    assert read_table(write(tmp_path / "u.jsonl", rows.splitlines()[0]))[0].id == "0"
+
+
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"tables end in \.csv, \.jsonl, \.parquet"):
         read_table(write(tmp_path / "t.xlsx", "no"))
@@ -161,6 +170,28 @@ def test_a_folder_may_hold_captions_beside_videos(tmp_path):
 def test_a_folder_without_captions_says_what_was_expected(tmp_path):
     with pytest.raises(DataError, match=r"no captions here; expected captions\.csv"):
         read_records(tmp_path)
+
+
+def test_only_a_video_is_taken_for_the_video_of_a_text(tmp_path):
+    for name in ("walk.MP4", "walk.json", "readme.md"):
+        (tmp_path / name).write_bytes(b"")
+    write(tmp_path / "walk.txt", "one")
+    write(tmp_path / "readme.txt", "about these videos")
+
+    assert [record.id for record in read_records(tmp_path)] == ["walk.MP4"]
+
+
+def test_a_folder_is_listed_once_however_many_texts_it_holds(tmp_path, monkeypatch):
+    for number in range(20):
+        (tmp_path / f"{number}.mp4").write_bytes(b"")
+        write(tmp_path / f"{number}.txt", "one")
+    listed = []
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iter(()))
+
+    records = read_records(tmp_path)
+
+    assert len(records) == 20
+    assert listed == []
 
 
 def test_two_videos_for_one_text_are_ambiguous(tmp_path):

@@ -18,7 +18,7 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder, Inputs
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
-from mvadapter.index.store import VideoIndex
+from mvadapter.index.store import VideoIndex, name_of_folder
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
 
@@ -249,6 +249,31 @@ def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     assert reopened.search("a cat") == index.search("a cat")
     saved = json.loads((index.folder / "adapters/pets/adapter_config.json").read_text())
     assert saved["training"] == {"recipe": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("pets.v2", "pets.v2"),
+        # The mark is the beginning of: printf 'my pets' | sha256sum
+        ("my pets", "my_pets-8d0df1"),
+        ("Vögel", "Vogel-4a3f65"),
+        (".猫", "adapter-bc3a9e"),
+    ],
+)
+def test_an_adapter_folder_may_have_any_name(index, videos, trained, tmp_path, folder, name):
+    save_adapter(trained, tmp_path / folder)
+
+    index.use(tmp_path / folder).add(videos / "0.mp4")
+
+    assert index.adapters == ("frozen", name)
+    assert held(index) == expected(0)
+
+
+def test_names_that_look_alike_stay_apart():
+    names = {name_of_folder(f"runs/{name}") for name in ("a b", "a_b", "a  b", "á b", "a:b")}
+
+    assert len(names) == 5
 
 
 def test_a_folder_that_was_trained_anew_is_not_taken_for_the_old_one(

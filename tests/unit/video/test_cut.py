@@ -98,15 +98,20 @@ def test_the_source_is_never_overwritten(source):
     assert source.read_bytes() == before
 
 
-def test_a_missing_folder_is_one_line(source, tmp_path):
-    target = tmp_path / "none" / "cut.mp4"
+def test_a_missing_folder_is_made(source, tmp_path):
+    made = cut_segment(source, 0.0, 1.0, tmp_path / "none" / "cut.mp4")
+
+    assert [path.name for path in made.path.parent.iterdir()] == ["cut.mp4"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(source, tmp_path):
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "cut.mp4"
 
     with pytest.raises(VideoError) as caught:
         cut_segment(source, 0.0, 1.0, target)
 
-    assert str(caught.value) == (
-        f"{target}: cannot be written (No such file or directory); choose another output"
-    )
+    assert str(caught.value) == f"{target}: cannot be written (File exists); choose another output"
 
 
 def test_a_source_that_is_no_video_is_refused(tmp_path):
