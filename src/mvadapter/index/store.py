@@ -23,6 +23,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import (
     WEIGHTS_FILE,
@@ -125,10 +127,11 @@ class VideoIndex:
         backbone: Backbone | None = None,
         device: str | torch.device = "cpu",
     ) -> "VideoIndex":
-        """Open an index that is there.
+        """Open an index; a folder that is absent or empty becomes one.
 
         Args:
-            folder: Where it lies.
+            folder: Where it lies. A new one is for the CLIP as it is, ``backbone`` or "tiny"; `use`
+                gives it an adapter, and `create` makes one with other settings.
             adapter: Which of its adapters to use; None is the one that came last.
             backbone: Its CLIP, where it is in memory already; None loads the one it names.
             device: Where to load it.
@@ -140,6 +143,9 @@ class VideoIndex:
             BackboneError: The CLIP that it names cannot be loaded.
         """
         folder = absolute(folder)
+        if adapter is None and not any(folder.glob("*")) and not folder.is_file():
+            backbone = backbone or Backbone.load("tiny", device=device)
+            return cls.create(folder, Encoder(backbone, build_adapter(FrozenConfig(), backbone)))
         record = read_index_record(folder)
         name = adapter or list(record.adapters)[-1]
         if name not in record.adapters:

@@ -365,6 +365,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
     ],
 )
 def test_a_folder_that_is_no_index_is_told_in_one_line(tmp_path, text, message):
+    (tmp_path / "notes.txt").write_text("")
     if text is not None:
         (tmp_path / "index.json").write_text(text)
 
@@ -415,3 +416,16 @@ def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(ind
     assert survivors == [segment for segment in everything if segment[0] in names]
     assert (report.num_unchanged, report.num_added) == (len(names), 12 - len(names))
     assert held(index) == everything
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_absent_or_empty_folder_becomes_an_index(tmp_path, random_clip, exists):
+    folder = tmp_path / "new"
+    if exists:
+        folder.mkdir()
+
+    index = VideoIndex.open(folder, backbone=random_clip)
+
+    assert index.adapters == ("frozen",)
+    assert index.search("a cat") == []
+    assert VideoIndex.open(folder, backbone=random_clip).adapters == ("frozen",)
