@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.errors import ConfigError
+from mvadapter.shapes import FrameEmbeddings, FrameMask
 
 Layers: TypeAlias = Literal["all"] | tuple[int, ...]
 """Layers of a tower, counted from 0; negative numbers count from the last one back."""
@@ -28,6 +29,8 @@ class MethodConfig:
 
     name: ClassVar[str]
     """The method's name on the command line and in files."""
+    what: ClassVar[str]
+    """What it is, in a few words for people."""
 
 
 class Adapter(nn.Module):
@@ -64,6 +67,10 @@ class Adapter(nn.Module):
         self.text = nn.ModuleDict({str(layer): block for layer, block in text.items()})
         self._trained_names = tuple(trained)
         self._trained = nn.ParameterList(trained.values())
+
+    def after_projection(self, frames: FrameEmbeddings, mask: FrameMask) -> FrameEmbeddings:  # noqa: ARG002
+        """Replace the projected features of the frames, the last site before they are pooled."""
+        return frames
 
     @property
     def backbone_weights(self) -> dict[str, nn.Parameter]:

@@ -1,21 +1,52 @@
 """The closed list of methods: a configuration in, an adapter out."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never, get_args
 
+import torch
+
+from mvadapter.adapters.adaptformer import AdaptFormer, AdaptFormerConfig
 from mvadapter.adapters.base import Adapter
+from mvadapter.adapters.bitfit import BitFit, BitFitConfig
+from mvadapter.adapters.convpass import Convpass, ConvpassConfig
+from mvadapter.adapters.cross_modal import CrossModalAdapter, CrossModalAdapterConfig
 from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.full import Full, FullConfig
+from mvadapter.adapters.lora import Lora, LoraConfig
 from mvadapter.adapters.mv_adapter import MvAdapter, MvAdapterConfig
+from mvadapter.adapters.projection import Projection, ProjectionConfig
+from mvadapter.adapters.prompts import Prompts, PromptsConfig
+from mvadapter.adapters.sequence_transformer import SequenceTransformer, SequenceTransformerConfig
+from mvadapter.adapters.st_adapter import StAdapter, StAdapterConfig
+from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import UnknownNameError
 from mvadapter.settings import settings_from_table
 
-AdapterConfig: TypeAlias = FrozenConfig | MvAdapterConfig
+AdapterConfig: TypeAlias = (
+    FrozenConfig
+    | FullConfig
+    | ProjectionConfig
+    | BitFitConfig
+    | LoraConfig
+    | AdaptFormerConfig
+    | ConvpassConfig
+    | StAdapterConfig
+    | CrossModalAdapterConfig
+    | SequenceTransformerConfig
+    | PromptsConfig
+    | MvAdapterConfig
+)
 
-_CONFIGS: tuple[type[AdapterConfig], ...] = (FrozenConfig, MvAdapterConfig)
+_CONFIGS: dict[str, type[AdapterConfig]] = {
+    config.name: config for config in get_args(AdapterConfig)
+}
+METHODS: dict[str, str] = {config.name: config.what for config in _CONFIGS.values()}
+"""Every method and what it is; `VARIANTS` has more names, each a method with settings."""
 
 
-def build_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:
+def build_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:  # noqa: C901, PLR0912 - a line a method
     """Make the untrained adapter that a configuration describes, on the backbone's device.
 
     Its weights are float32 whatever the backbone runs in, and drawn from torch's global generator.
@@ -26,6 +57,26 @@ def build_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:
     match config:
         case FrozenConfig():
             adapter = Adapter(config, video={}, text={}, trained={})
+        case FullConfig():
+            adapter = Full(config, backbone)
+        case ProjectionConfig():
+            adapter = Projection(config, backbone)
+        case BitFitConfig():
+            adapter = BitFit(config, backbone)
+        case LoraConfig():
+            adapter = Lora(config, backbone)
+        case AdaptFormerConfig():
+            adapter = AdaptFormer(config, backbone)
+        case ConvpassConfig():
+            adapter = Convpass(config, backbone)
+        case StAdapterConfig():
+            adapter = StAdapter(config, backbone)
+        case CrossModalAdapterConfig():
+            adapter = CrossModalAdapter(config, backbone)
+        case SequenceTransformerConfig():
+            adapter = SequenceTransformer(config, backbone)
+        case PromptsConfig():
+            adapter = Prompts(config, backbone)
         case MvAdapterConfig():
             adapter = MvAdapter(config, backbone)
         case _:
@@ -33,19 +84,44 @@ def build_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:
     return adapter.to(backbone.device)
 
 
-def adapter_config(method: str, settings: Mapping[str, Any], where: str) -> AdapterConfig:
+def adapter_config(name: str, settings: Mapping[str, Any], where: str) -> AdapterConfig:
     """Read the configuration of a method from a table of settings.
 
     Args:
-        method: The method's name, such as ``"mv-adapter"``.
-        settings: Its settings as TOML or JSON gives them.
+        name: A method, such as ``"mv-adapter"``, or a variant of one, such as
+            ``"mv-adapter-untied"``.
+        settings: Its settings as TOML or JSON gives them; they win over the variant's own.
         where: What the table is called in an error.
 
     Raises:
         UnknownNameError: There is no such method, or no such setting.
         ConfigError: A setting has a value it cannot have.
     """
-    configs = {config.name: config for config in _CONFIGS}
-    if method not in configs:
-        raise UnknownNameError("method", method, configs)
-    return settings_from_table(configs[method], settings, where)
+    method = method_of(name)
+    if name in VARIANTS:
+        settings = {**VARIANTS[name].settings, **settings}
+    return settings_from_table(_CONFIGS[method], settings, where)
+
+
+def method_of(name: str) -> str:
+    """The method behind a name, which may be a variant's.
+
+    Raises:
+        UnknownNameError: There is neither a method nor a variant of that name.
+    """
+    method = VARIANTS[name].method if name in VARIANTS else name
+    if method not in _CONFIGS:
+        raise UnknownNameError("method", name, [*METHODS, *VARIANTS])
+    return method
+
+
+def count_trainable(config: AdapterConfig, backbone: Backbone) -> int:
+    """How many weights a method trains beside this CLIP, counted without making them.
+
+    Raises:
+        ConfigError: A setting does not fit this CLIP.
+    """
+    shapes = {name: weight.to("meta") for name, weight in backbone.weights.items()}
+    with torch.device("meta"):
+        adapter = build_adapter(config, dataclasses.replace(backbone, weights=shapes))
+    return sum(parameter.numel() for parameter in adapter.trainable_parameters().values())

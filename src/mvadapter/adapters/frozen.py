@@ -11,3 +11,4 @@ class FrozenConfig(MethodConfig):
     """The frozen CLIP has no settings."""
 
     name: ClassVar[str] = "frozen"
+    what: ClassVar[str] = "CLIP as it is"

@@ -50,6 +50,7 @@ class MvAdapterConfig(MethodConfig):
     """
 
     name: ClassVar[str] = "mv-adapter"
+    what: ClassVar[str] = "bottlenecks with temporal adaptation, tied across towers"
 
     num_frames: int = 12
     """The most frames of a video: the length of the table of temporal positions."""
@@ -86,6 +87,9 @@ class MvAdapterConfig(MethodConfig):
     """Layers of both towers that are tied, pairwise; negative numbers count from the last back."""
     factor_dim: int = 32
     """d^m, the length of the shared factor."""
+    shares_factor: bool = True
+    """Whether the two branches have one factor or each its own: the question of how much of tying
+    is the sharing. The paper always shares."""
     kronecker_terms: int = 4
     """How many products the ``kronecker`` weight sums."""
     position_init: PositionInit = "wide"
@@ -126,9 +130,9 @@ class MvAdapter(Adapter):
         video_layers = resolve_layers(config.video_layers, vision.num_layers, "video_layers")
         text_layers = resolve_layers(config.text_layers, text.num_layers, "text_layers")
         pairs = _tied_pairs(config, backbone, video_layers, text_layers)
-        shared = [_draw_shared(config) for _ in pairs]
-        video_ties = {pair[0]: tie for pair, tie in zip(pairs, shared, strict=True)}
-        text_ties = {pair[1]: tie for pair, tie in zip(pairs, shared, strict=True)}
+        ties = [_draw_ties(config) for _ in pairs]
+        video_ties = {pair[0]: tie for pair, (tie, _) in zip(pairs, ties, strict=True)}
+        text_ties = {pair[1]: tie for pair, (_, tie) in zip(pairs, ties, strict=True)}
         super().__init__(
             config,
             video={
@@ -139,7 +143,7 @@ class MvAdapter(Adapter):
                 layer: TextBlock(config, text.width, text_ties.get(layer)) for layer in text_layers
             },
             trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
-            shared=shared,
+            shared=[video_tie for video_tie, text_tie in ties if video_tie is text_tie],
         )
         self.longest_video = config.num_frames if video_layers else None
         self.longest_caption = config.num_words if text_layers else None
@@ -350,10 +354,13 @@ def _tied_pairs(
     return tuple(zip(of_video, of_text, strict=True))
 
 
-def _draw_shared(config: MvAdapterConfig) -> nn.Parameter:
+def _draw_ties(config: MvAdapterConfig) -> tuple[nn.Parameter, nn.Parameter]:
+    """What the video and the text branch of one pair of layers are generated from."""
     if config.tying == "kronecker":
-        return draw_shared_matrices(config.kronecker_terms)
-    return draw_factor(config.factor_dim)
+        matrices = draw_shared_matrices(config.kronecker_terms)
+        return matrices, matrices
+    factor = draw_factor(config.factor_dim)
+    return factor, factor if config.shares_factor else draw_factor(config.factor_dim)
 
 
 def _ends(

@@ -60,7 +60,7 @@ class Backbone:
         if dtype not in _DTYPES:
             raise ConfigError(f"dtype must be torch.float32 or torch.bfloat16, got {dtype}")
         _check_device(device)
-        source = str(_TINY) if str(name_or_path) == "tiny" else str(name_or_path)
+        source = _source(str(name_or_path))
         config = _read_config(source)
         vision, text = _shapes(config, source)
         weights = {name: tensor.to(device) for name, tensor in _read_weights(source, dtype).items()}
@@ -95,7 +95,12 @@ class Backbone:
     @cached_property
     def tokenizer(self) -> CaptionTokenizer:
         """The tokenizer that belongs to this CLIP, read when first asked for."""
-        return CaptionTokenizer(str(_TINY) if self.name == "tiny" else self.name)
+        return CaptionTokenizer(self.source)
+
+    @property
+    def source(self) -> str:
+        """The folder or hub id that its files come from."""
+        return _source(self.name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -106,6 +111,10 @@ class Backbone:
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _source(name: str) -> str:
+    return str(_TINY) if name == "tiny" else name
 
 
 def _check_device(device: str | torch.device) -> None:

@@ -29,14 +29,17 @@ class BlockAdapter(nn.Module, Generic[Layout]):
 
     The block runs as::
 
-        tokens -> before_attention -> norm1 -> [projections q k v o] + beside_attention
+        tokens -> before_attention -> norm1
+               -> [projections q k v o] + after_attention(attended) + beside_attention(normed)
                -> + tokens
-               -> before_mlp -> norm2 -> mlp + after_mlp(mlp) + beside_mlp(tokens, normed)
-               -> + tokens
+               -> before_mlp -> norm2
+               -> mlp + after_mlp(mlp) + beside_mlp(tokens, normed)
+               -> + tokens -> after_block
 
-    The two ``before_`` sites replace the residual stream; the others return what is to be added,
-    or None for nothing. A site works in its own precision and need not return the precision of
-    its input: the tower casts.
+    The two ``before_`` sites and ``after_block`` replace the residual stream, and what the first
+    inserts into a sequence the last must take out again; the others return what is to be added, or
+    None for nothing. A site works in its own precision and need not return the precision of its
+    input: the tower casts.
     """
 
     def before_attention(self, tokens: Tokens, layout: Layout) -> Tokens:  # noqa: ARG002
@@ -45,6 +48,10 @@ class BlockAdapter(nn.Module, Generic[Layout]):
 
     def on_projection(self, projection: Projection, tokens: Tokens) -> Tokens | None:  # noqa: ARG002
         """Add to the output of one of the attention's linear maps, given its input."""
+        return None
+
+    def after_attention(self, output: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
+        """Add to the attention's output, given that output (without the residual)."""
         return None
 
     def beside_attention(self, normed: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
@@ -62,3 +69,7 @@ class BlockAdapter(nn.Module, Generic[Layout]):
     def beside_mlp(self, tokens: Tokens, normed: Tokens, layout: Layout) -> Tokens | None:  # noqa: ARG002
         """Add to the MLP's output, given its input before and after the norm."""
         return None
+
+    def after_block(self, tokens: Tokens, layout: Layout) -> Tokens:  # noqa: ARG002
+        """Replace the residual stream at the end of the block."""
+        return tokens

@@ -189,6 +189,7 @@ def _run_block(tokens: Tokens, layer: int, shape: TowerShape, run: TowerRun[Layo
     attended = _attention(normed, f"{name}.self_attn", shape, run, adapter)
     tokens = tokens + attended
     if adapter is not None:
+        tokens = _add(tokens, adapter.after_attention(attended, run.layout))
         tokens = _add(tokens, adapter.beside_attention(normed, run.layout))
         tokens = adapter.before_mlp(tokens, run.layout).to(tokens.dtype)
 
@@ -199,7 +200,8 @@ def _run_block(tokens: Tokens, layer: int, shape: TowerShape, run: TowerRun[Layo
         return tokens + output
     beside = adapter.beside_mlp(tokens, normed, run.layout)
     after = adapter.after_mlp(output, run.layout)
-    return _add(_add(tokens + output, after), beside)
+    tokens = _add(_add(tokens + output, after), beside)
+    return adapter.after_block(tokens, run.layout).to(tokens.dtype)
 
 
 def _attention(

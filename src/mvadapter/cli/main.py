@@ -14,6 +14,7 @@ from mvadapter.cli.cut import cut
 from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
 from mvadapter.cli.index import index_videos
+from mvadapter.cli.methods import methods
 from mvadapter.cli.search import search
 from mvadapter.cli.train import train
 from mvadapter.errors import MvAdapterError
@@ -37,6 +38,7 @@ app.command("cut")(cut)
 app.command("demo")(demo)
 app.command("evaluate")(evaluate)
 app.command("index")(index_videos)
+app.command("methods")(methods)
 app.command("search")(search)
 app.command("train")(train)
 

@@ -1,5 +1,6 @@
 """Pixels and token ids in, embeddings out."""
 
+import math
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter
@@ -76,8 +78,17 @@ class Encoder:
 
     @property
     def temperature(self) -> float:
-        """The factor on scores in the loss, exp(logit_scale) of the frozen CLIP."""
-        return self.backbone.temperature
+        """The factor on scores in the loss, exp(logit_scale)."""
+        return float(self.log_temperature.exp())
+
+    @property
+    def log_temperature(self) -> Float[Tensor, ""]:
+        """logit_scale: frozen with CLIP, or this adapter's own where it trains all of CLIP."""
+        own = self.adapter.backbone_weights.get("logit_scale")
+        if own is None:
+            return self.backbone.weights["logit_scale"].float()
+        # CLIP's own training keeps the factor at 100 or below (Radford et al. 2021, section 2.5).
+        return own.clamp(max=math.log(100))
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Full name -> parameter: exactly what training moves and a save writes."""
@@ -86,12 +97,14 @@ class Encoder:
     def embed_frames(self, pixels: VideoPixels, frame_mask: FrameMask) -> FrameEmbeddings:
         """Embed every frame: the projected class token, not normalised.
 
+        A method that works on these features, such as the sequence transformer, has done so.
+
         Where ``frame_mask`` is False the result carries no meaning.
 
         Raises:
             ConfigError: The frames have the wrong size, or are more than the adapter takes.
         """
-        return run_vision(
+        frames = run_vision(
             pixels,
             frame_mask,
             self.backbone.vision,
@@ -99,6 +112,7 @@ class Encoder:
             self.adapter.video_blocks,
             is_checkpointed=self.gradient_checkpointing and torch.is_grad_enabled(),
         )
+        return self.adapter.after_projection(frames, frame_mask)
 
     def embed_videos(self, pixels: VideoPixels, frame_mask: FrameMask) -> VideoEmbeddings:
         """Embed every video: the mean of its real frames, as a vector of unit length.

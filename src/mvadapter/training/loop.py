@@ -269,7 +269,7 @@ class _Run:
         with autocast(encoder, self._progress.precision):
             videos = encoder.embed_videos(pixels, frame_mask)
             texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
-        return symmetric_info_nce(texts, videos, encoder.temperature)
+        return symmetric_info_nce(texts, videos, encoder.log_temperature.exp())
 
     def _end_epoch(self, epoch: int, log: RunLog) -> None:
         """Measure on the selection part, keep the adapter if it is the best, save the state."""

@@ -9,7 +9,7 @@ from mvadapter.shapes import CaptionEmbeddings, VideoEmbeddings
 
 
 def symmetric_info_nce(
-    captions: CaptionEmbeddings, videos: VideoEmbeddings, temperature: float
+    captions: CaptionEmbeddings, videos: VideoEmbeddings, temperature: float | Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
     """Cross-entropy of each caption among the batch's videos and of each video among its captions.
 

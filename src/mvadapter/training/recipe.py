@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from mvadapter.adapters.build import AdapterConfig, adapter_config
+from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.encoder.encode import Inputs
 from mvadapter.encoder.precision import PrecisionChoice
@@ -163,7 +163,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
     method = dict(table.get("method", {}))
     name = str(method.pop("name", MvAdapterConfig.name))
-    if name == MvAdapterConfig.name:
+    if method_of(name) == MvAdapterConfig.name:
         method = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | method
     return Recipe(
         data=settings_from_table(DataSettings, table["data"], f"{where} [data]"),

@@ -7,7 +7,7 @@ CLIP ViT-B/16, ViT-B/32 and ViT-L/14.
 import pytest
 
 from made_shapes import shape_only_clip
-from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.build import adapter_config, build_adapter, count_trainable
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 
 LONG = {"num_frames": 32, "num_words": 64}
@@ -76,3 +76,47 @@ def test_the_large_clip_trains_as_many_weights_as_the_authors_code(large_14):
     assert count({"tying": "none", **LARGE}, large_14) == 16_509_312
     assert count(LARGE, large_14) == 16_627_648
     assert count({"trains_biases": True, **LARGE}, large_14) == 17_002_176
+
+
+# Counts of the peers' own modules, and the sizes that reproduce the percentages of the paper's
+# tables 1 to 5 (CLIP's 171,008 biases included, as there).
+PEERS = [
+    pytest.param("frozen", {}, 0, id="frozen"),
+    pytest.param("full", {}, 149_620_737, id="full"),
+    pytest.param("projection", {}, 655_360, id="projection"),
+    pytest.param("bitfit", {}, 171_008, id="bitfit"),
+    pytest.param("lora", {}, 491_520, id="lora"),
+    # Three A of 8 x 768 and 8 x 512 instead of one: 2 x 12 x 8 x 1,280 more.
+    pytest.param("lora", {"form": "separate"}, 737_280, id="lora-separate"),
+    pytest.param("adaptformer", {}, 1_982_976, id="adaptformer"),
+    pytest.param("adaptformer", {"text": "none"}, 1_189_632, id="adaptformer-vision"),
+    pytest.param("adaptformer-paper", {}, 4_152_320, id="adaptformer-paper"),
+    pytest.param("adaptformer-sequential-paper", {}, 4_152_320, id="adapt-seq-paper"),
+    pytest.param("convpass", {"text": "none"}, 327_552, id="convpass-vision"),
+    pytest.param("convpass-paper", {}, 4_195_328, id="convpass-paper"),
+    pytest.param("st-adapter", {"text": "none"}, 7_110_144, id="st-adapter-vision"),
+    pytest.param(
+        "st-adapter", {"text": "none", "sites": "both"}, 14_220_288, id="st-adapter-vision-both"
+    ),
+    pytest.param("st-adapter-paper", {}, 8_873_984, id="st-adapter-paper"),
+    pytest.param("cross-modal-adapter", {}, 519_168, id="cross-modal-adapter"),
+    # 4,152,320 less 16 x 128 shared weights in each of 12 layers.
+    pytest.param("cross-modal-adapter-paper", {}, 4_127_744, id="cross-modal-adapter-paper"),
+    pytest.param("sequence-transformer", {}, 12_648_960, id="sequence-transformer"),
+    pytest.param("prompts", {}, 122_880, id="prompts"),
+    pytest.param("mv-adapter", {}, 3_401_728, id="mv-adapter"),
+    pytest.param("mv-adapter-paper", {}, 3_572_736, id="mv-adapter-paper"),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "expected"), PEERS)
+def test_each_method_trains_as_many_weights_as_published(name, settings, expected, base_16):
+    assert count_trainable(adapter_config(name, settings, "test"), base_16) == expected
+
+
+def test_counting_needs_no_weights_and_agrees_with_building(random_clip):
+    config = adapter_config("mv-adapter", {"bottleneck_width": 8}, "test")
+
+    built = build_adapter(config, random_clip).trainable_parameters()
+
+    assert count_trainable(config, random_clip) == sum(p.numel() for p in built.values())

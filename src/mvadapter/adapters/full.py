@@ -1,0 +1,30 @@
+"""Full fine-tuning: every weight of CLIP trains, as in CLIP4Clip (Luo et al. 2021)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mvadapter.adapters.base import Adapter, MethodConfig, copies_of
+from mvadapter.backbone.clip import Backbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullConfig(MethodConfig):
+    """Full fine-tuning has no settings."""
+
+    name: ClassVar[str] = "full"
+    what: ClassVar[str] = "every weight of CLIP trains"
+
+
+class Full(Adapter):
+    """Copies of all weights of CLIP, its temperature among them.
+
+    DEPARTS: the copies are float32. CLIP4Clip and the authors of MV-Adapter hold float16 weights,
+    in which most steps at their learning rate of 1e-7 round to nothing.
+
+    Args:
+        config: The settings.
+        backbone: The CLIP it is for.
+    """
+
+    def __init__(self, config: FullConfig, backbone: Backbone) -> None:
+        super().__init__(config, video={}, text={}, trained=copies_of(backbone.weights, backbone))

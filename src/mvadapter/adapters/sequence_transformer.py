@@ -1,0 +1,141 @@
+"""CLIP4Clip's sequence transformer over the frames of a frozen CLIP (Luo et al. 2021, 3.3)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mvadapter.adapters.base import Adapter, MethodConfig
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.towers import quick_gelu
+from mvadapter.errors import ConfigError
+from mvadapter.shapes import FrameEmbeddings, FrameMask
+
+_HEAD_WIDTH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceTransformerConfig(MethodConfig):
+    """Settings of the sequence transformer; 12,648,960 weights on ViT-B/16 with the defaults."""
+
+    name: ClassVar[str] = "sequence-transformer"
+    what: ClassVar[str] = "a transformer over the frames' features"
+
+    num_layers: int = 4
+    """Blocks of the transformer."""
+    num_positions: int = 77
+    """The most frames of a video: the length of the table of positions."""
+
+    def __post_init__(self) -> None:
+        for setting in ("num_layers", "num_positions"):
+            if getattr(self, setting) < 1:
+                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+
+
+class SequenceTransformer(Adapter):
+    """A transformer over the projected features of a video's frames, added to them.
+
+    Where CLIP's text tower is as wide as the shared space, positions and blocks start as copies of
+    its first ones, as in CLIP4Clip; blocks without a counterpart are drawn as CLIP draws them.
+    Added to features that they were not trained on, untrained blocks change them: this method
+    cannot start as the identity.
+
+    Args:
+        config: The settings.
+        backbone: The CLIP it is for.
+    """
+
+    def __init__(self, config: SequenceTransformerConfig, backbone: Backbone) -> None:
+        super().__init__(config, video={}, text={}, trained={})
+        dim = backbone.dim
+        self.longest_video = config.num_positions
+        self.positions = nn.Parameter(0.01 * torch.randn(config.num_positions, dim))
+        self.blocks = nn.ModuleList(
+            FrameBlock(dim, config.num_layers) for _ in range(config.num_layers)
+        )
+        if backbone.text.width == dim:
+            self._start_as_text_tower(backbone)
+
+    def after_projection(self, frames: FrameEmbeddings, mask: FrameMask) -> FrameEmbeddings:
+        """Return the frames with what the transformer makes of them.
+
+        Raises:
+            ConfigError: There are more frames than positions.
+        """
+        num_frames = frames.shape[1]
+        if num_frames > len(self.positions):
+            raise ConfigError(
+                f"videos have {num_frames} frames, but the adapter has positions for "
+                f"{len(self.positions)}; sample at most {len(self.positions)} frames or build it "
+                f"with num_positions={num_frames}"
+            )
+        sequence = frames.to(self.positions.dtype) + self.positions[:num_frames]
+        for block in self.blocks:
+            sequence = block(sequence, mask[:, None, None, :])
+        return frames + sequence
+
+    def _start_as_text_tower(self, backbone: Backbone) -> None:
+        weights = backbone.weights
+        table = weights["text_model.embeddings.position_embedding.weight"]
+        with torch.no_grad():
+            num_copied = min(len(table), len(self.positions))
+            self.positions[:num_copied] = table[:num_copied]
+            for layer, block in enumerate(self.blocks[: backbone.text.num_layers]):
+                prefix = f"text_model.encoder.layers.{layer}"
+                for name, source in _TEXT_NAMES.items():
+                    parts = [weights[f"{prefix}.{part}"] for part in source]
+                    block.get_parameter(name).copy_(torch.cat(parts))
+
+
+class FrameBlock(nn.Module):
+    """One block of CLIP's kind over the frames of a video."""
+
+    def __init__(self, width: int, num_layers: int) -> None:
+        super().__init__()
+        self._num_heads = max(1, width // _HEAD_WIDTH)
+        self.norm1 = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+        # CLIP's own init (Radford et al. 2021, their code).
+        into_stream = width**-0.5 * (2 * num_layers) ** -0.5
+        nn.init.normal_(self.query_key_value.weight, std=width**-0.5)
+        nn.init.normal_(self.attention_out.weight, std=into_stream)
+        nn.init.normal_(self.mlp_in.weight, std=(2 * width) ** -0.5)
+        nn.init.normal_(self.mlp_out.weight, std=into_stream)
+
+    def forward(
+        self,
+        sequence: Float[Tensor, "video frame width"],
+        mask: Bool[Tensor, "video 1 1 frame"],
+    ) -> Float[Tensor, "video frame width"]:
+        """Let every frame attend to the real ones."""
+        queries, keys, values = (
+            part.unflatten(-1, (self._num_heads, -1)).transpose(1, 2)
+            for part in self.query_key_value(self.norm1(sequence)).chunk(3, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        sequence = sequence + self.attention_out(attended.transpose(1, 2).flatten(2))
+        return sequence + self.mlp_out(quick_gelu(self.mlp_in(self.norm2(sequence))))
+
+
+def _both(ours: str, *theirs: str) -> dict[str, tuple[str, ...]]:
+    return {
+        f"{ours}.{kind}": tuple(f"{name}.{kind}" for name in theirs) for kind in ("weight", "bias")
+    }
+
+
+_TEXT_NAMES = (
+    _both("norm1", "layer_norm1")
+    | _both("query_key_value", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    | _both("attention_out", "self_attn.out_proj")
+    | _both("norm2", "layer_norm2")
+    | _both("mlp_in", "mlp.fc1")
+    | _both("mlp_out", "mlp.fc2")
+)
+"""The weights of a block by our names, and those of CLIP's text tower that they start as."""

@@ -1,0 +1,47 @@
+"""``mvadapter methods``: every method and variant with what it trains beside a CLIP."""
+
+from typing import Annotated
+
+import typer
+
+from mvadapter.cli import console
+
+
+def methods(
+    backbone: Annotated[str, typer.Option(help="A CLIP folder, a hub id, or 'tiny'.")] = "tiny",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List every method and variant with how many weights it trains beside a CLIP."""
+    from mvadapter.adapters.build import METHODS, adapter_config, count_trainable
+    from mvadapter.adapters.variants import VARIANTS
+    from mvadapter.backbone.clip import Backbone
+    from mvadapter.errors import ConfigError
+
+    clip = Backbone.load(backbone)
+    found = []
+    whats = METHODS | {name: variant.what for name, variant in VARIANTS.items()}
+    for name in whats:
+        try:
+            trainable = count_trainable(adapter_config(name, {}, name), clip)
+        except ConfigError as error:
+            console.say(f"left out {name}: {error}")
+            continue
+        share_percent = 100 * trainable / clip.num_weights
+        found.append({"name": name, "trainable": trainable, "share_percent": share_percent})
+    if as_json:
+        console.print_json(found)
+        return
+    console.print_table(
+        f"Methods beside {backbone} ({clip.num_weights:,} weights)",
+        ["method", "what", "trainable", "share"],
+        [
+            [
+                str(row["name"]),
+                whats[str(row["name"])],
+                f"{row['trainable']:,}",
+                f"{row['share_percent']:.3f} %",
+            ]
+            for row in found
+        ],
+        text_columns=2,
+    )

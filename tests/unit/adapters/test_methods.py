@@ -1,0 +1,165 @@
+"""What single methods promise beyond the contract that all of them keep."""
+
+import pytest
+import torch
+
+from mvadapter import Encoder, build_adapter
+from mvadapter.adapters.build import METHODS, VARIANTS, adapter_config, method_of
+from mvadapter.adapters.convpass import ConvpassConfig
+from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
+from mvadapter.adapters.lora import LoraConfig
+from mvadapter.adapters.prompts import PromptsConfig
+from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
+from mvadapter.adapters.st_adapter import StAdapterConfig
+from mvadapter.errors import ConfigError, UnknownNameError
+
+
+def moved(config, backbone) -> Encoder:
+    encoder = Encoder(backbone, build_adapter(config, backbone))
+    with torch.no_grad():
+        for parameter in encoder.trainable_parameters().values():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return encoder
+
+
+def token_features(encoder, token_ids, end):
+    """The text tower's output at one token: the feature of the caption that ends there."""
+    mask = torch.arange(token_ids.shape[1])[None] <= end
+    return encoder.embed_captions(token_ids, mask)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ConvpassConfig(bottleneck_width=4), LoraConfig(rank=2), PromptsConfig()],
+    ids=lambda config: config.name,
+)
+def test_no_word_sees_a_later_one(config, random_clip):
+    encoder = moved(config, random_clip)
+    token_ids = torch.randint(0, 500, (1, 8))
+    changed = token_ids.clone()
+    changed[0, 5:] = 3
+
+    torch.testing.assert_close(
+        token_features(encoder, token_ids, 4), token_features(encoder, changed, 4)
+    )
+
+
+@pytest.mark.parametrize("name", ["prefix", "suffix"])
+def test_every_text_prompt_reaches_the_captions_feature(name, random_clip):
+    encoder = moved(PromptsConfig(num_prefix=2, num_suffix=2), random_clip)
+    token_ids, mask = torch.randint(0, 500, (2, 8)), torch.arange(8) < torch.tensor([[8], [5]])
+    before = encoder.embed_captions(token_ids, mask)
+
+    with torch.no_grad():
+        prompts = encoder.adapter.text_blocks[1].get_parameter(name)
+        prompts.add_(torch.randn_like(prompts))
+
+    assert ((encoder.embed_captions(token_ids, mask) - before).abs().amax(dim=1) > 1e-4).all()
+
+
+def test_prompts_leave_the_tokens_where_they_were(random_clip):
+    block = build_adapter(PromptsConfig(), random_clip).text_blocks[0]
+    tokens, mask = torch.randn(2, 8, 32), torch.arange(8) < torch.tensor([[8], [5]])
+
+    longer = block.before_attention(tokens, mask)
+
+    assert longer.shape == (2, 16, 32)
+    # By hand: start, 4 prefix prompts, 3 words, 4 suffix prompts, end, 3 tokens of padding.
+    torch.testing.assert_close(longer[1, 5:8], tokens[1, 1:4])
+    torch.testing.assert_close(longer[1, 8:12], block.suffix)
+    torch.testing.assert_close(longer[1, 12:], tokens[1, 4:])
+    assert torch.equal(block.after_block(longer, mask), tokens)
+
+
+def test_both_towers_move_with_a_shared_output(random_clip):
+    adapter = build_adapter(CrossModalAdapterConfig(num_shared=8), random_clip)
+
+    shared = adapter.get_parameter("shared.0")
+
+    assert adapter.video_blocks[0].of_mlp.shared_up is shared
+    assert adapter.text_blocks[0].of_mlp.shared_up is shared
+
+
+def test_sharing_more_outputs_than_a_tower_has_is_refused(random_clip):
+    with pytest.raises(ConfigError, match=r"num_shared \(64\) must be at most .* 32"):
+        build_adapter(CrossModalAdapterConfig(num_shared=64), random_clip)
+
+
+def test_a_frame_of_st_adapter_sees_its_neighbours_alone(random_clip):
+    encoder = moved(StAdapterConfig(bottleneck_width=4, text="none"), random_clip)
+    module = encoder.adapter.video_blocks[0].of_attention
+    from mvadapter.backbone.sites import FrameLayout
+
+    tokens = torch.randn(5, 5, 32)
+    layout = FrameLayout(num_videos=1, num_frames=5, mask=torch.ones(1, 5, dtype=torch.bool))
+    before = module(tokens, layout)
+    tokens[0] += 1.0
+
+    moved_frames = (module(tokens, layout) - before)[:, 1:].abs().amax(dim=(1, 2)) > 1e-5
+
+    assert moved_frames.tolist() == [True, True, False, False, False]
+
+
+def test_more_frames_than_positions_name_the_setting(random_clip):
+    config = SequenceTransformerConfig(num_positions=2)
+    encoder = Encoder(random_clip, build_adapter(config, random_clip))
+
+    with pytest.raises(ConfigError, match="build it with num_positions=3"):
+        encoder.embed_videos(torch.randn(1, 3, 3, 32, 32), torch.ones(1, 3).bool())
+
+
+def test_a_sequence_transformer_starts_as_a_text_tower_of_its_width(tmp_path):
+    from made_clips import write_random_clip
+    from mvadapter import Backbone
+
+    clip = Backbone.load(write_random_clip(tmp_path / "clip", dim=32))
+    adapter = build_adapter(SequenceTransformerConfig(num_layers=2, num_positions=8), clip)
+
+    name = "text_model.encoder.layers.1.mlp.fc1.weight"
+    assert torch.equal(adapter.get_parameter("blocks.1.mlp_in.weight"), clip.weights[name])
+
+
+def test_lora_starts_at_clips_own_weights(random_clip):
+    changes = build_adapter(LoraConfig(rank=2), random_clip).weight_changes()
+
+    assert len(changes) == 2 * 2 * 3
+    assert not any(change.any() for change in changes.values())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_a_method_with_settings_that_it_has(name):
+    assert method_of(name) in METHODS
+    assert adapter_config(name, {}, "test") == adapter_config(
+        method_of(name), VARIANTS[name].settings, "test"
+    )
+
+
+def test_own_settings_win_over_the_variants():
+    config = adapter_config("mv-adapter-factor-8", {"factor_dim": 5}, "test")
+
+    assert config.factor_dim == 5
+
+
+def test_an_unknown_method_gets_the_nearest_name():
+    with pytest.raises(UnknownNameError, match="Did you mean 'st-adapter-paper'"):
+        adapter_config("st-adapter-papr", {}, "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("lora", {"rank": 0}, "rank must be at least 1, got 0"),
+        ("lora", {"alpha": 0.0}, "alpha must be above 0"),
+        ("lora", {"targets": []}, "targets must name some of q, k, v, o, each once"),
+        ("adaptformer", {"bottleneck_width": 0}, "bottleneck_width must be at least 1"),
+        ("adaptformer", {"scale": 0.0}, "scale must be above 0"),
+        ("convpass", {"text_bottleneck_width": 0}, "text_bottleneck_width must be at least 1"),
+        ("st-adapter", {"text_bottleneck_width": 0}, "text_bottleneck_width must be at least 1"),
+        ("cross-modal-adapter", {"num_shared": 0}, "num_shared must be at least 1"),
+        ("sequence-transformer", {"num_layers": 0}, "num_layers must be at least 1"),
+        ("prompts", {"num_suffix": 0}, "num_suffix must be at least 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        adapter_config(name, settings, "test")

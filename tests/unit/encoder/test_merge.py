@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
+from mvadapter.adapters.bitfit import BitFitConfig
+from mvadapter.adapters.full import FullConfig
+from mvadapter.adapters.lora import LoraConfig
+from mvadapter.adapters.projection import ProjectionConfig
+from mvadapter.encoder.merge import export_merged
+from mvadapter.errors import ConfigError
+
+MERGEABLE = [
+    LoraConfig(rank=2, alpha=1.0, targets=("q", "k", "v", "o")),
+    LoraConfig(rank=2, form="separate"),
+    FullConfig(),
+    BitFitConfig(),
+    ProjectionConfig(),
+]
+
+
+@pytest.mark.parametrize("config", MERGEABLE, ids=lambda config: config.name)
+def test_the_merged_clip_embeds_as_the_adapted_one(config, random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(config, random_clip))
+    with torch.no_grad():
+        for parameter in encoder.trainable_parameters().values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    pixels, mask = torch.randn(2, 3, 3, 32, 32), torch.ones(2, 3).bool()
+
+    export_merged(encoder, tmp_path / "merged")
+    clip = Backbone.load(tmp_path / "merged")
+    merged = Encoder(clip, build_adapter(FrozenConfig(), clip))
+
+    torch.testing.assert_close(
+        merged.embed_videos(pixels, mask), encoder.embed_videos(pixels, mask), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        merged.embed_texts(["a dog"]), encoder.embed_texts(["a dog"]), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_method_beside_the_weights_is_refused(random_clip, tmp_path):
+    config = MvAdapterConfig(bottleneck_width=8)
+    encoder = Encoder(random_clip, build_adapter(config, random_clip))
+
+    with pytest.raises(ConfigError, match="mv-adapter stands beside CLIP's weights and cannot"):
+        export_merged(encoder, tmp_path / "merged")
+
+
+def test_a_folder_that_holds_something_is_left_alone(random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(LoraConfig(), random_clip))
+    (tmp_path / "mine.txt").write_text("keep me")
+
+    with pytest.raises(ConfigError, match="is not empty; name a new folder"):
+        export_merged(encoder, tmp_path)
