@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mvadapter.cli.demo import TEST_TWINS_PER_NEED, TRAIN_TWINS_PER_NEED, measure, train_on
+from mvadapter.cli.demo import NEEDS, TEST_TWINS_PER_NEED, TRAIN_TWINS_PER_NEED, measure, train_on
 from mvadapter.data.synthetic import synthetic_clips, write_clips
 from mvadapter.data.table import read_table
 from mvadapter.encoder.checkpoint import load_adapter
@@ -51,8 +51,8 @@ def main() -> None:
 
 def _tables(work: Path) -> dict[str, Path]:
     """The videos' tables: with twins side by side in a batch, at random, and for testing."""
-    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=0)
-    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=0)
+    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=0, needs=NEEDS)
+    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=0, needs=NEEDS)
     together = write_clips(train, work, "train")
     apart = work / "captions-train-apart.csv"
     rows = [line.rsplit(",", 1)[0] for line in together.read_text("utf-8").splitlines()]

@@ -13,6 +13,7 @@ from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
     from mvadapter.data.records import Record
+    from mvadapter.data.stories import Need
     from mvadapter.encoder.encode import Encoder
     from mvadapter.index.search import Moment
 
@@ -22,6 +23,7 @@ _SEED = 0
 TRAIN_TWINS_PER_NEED = 120
 TEST_TWINS_PER_NEED = 16
 NUM_WORDS = 16
+NEEDS: "tuple[Need, ...]" = ("direction", "order", "size")
 SETTINGS: dict[str, Any] = {
     "method.bottleneck_width": 32,
     "train.epochs": 12,
@@ -48,16 +50,17 @@ def demo(
     from mvadapter.adapters.build import build_adapter
     from mvadapter.adapters.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.data.synthetic import SAMPLED_FRAMES, synthetic_clips, write_clips
+    from mvadapter.data.stories import SAMPLED_FRAMES
+    from mvadapter.data.synthetic import synthetic_clips, write_clips
     from mvadapter.data.table import read_table
     from mvadapter.encoder.checkpoint import load_adapter
     from mvadapter.encoder.encode import Encoder, Inputs
     from mvadapter.files import write_text
 
     console.say("1 of 5: drawing videos whose captions need time")
-    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED)
+    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=NEEDS)
     train_table = write_clips(train, output / "videos", "train")
-    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=_SEED)
+    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=_SEED, needs=NEEDS)
     records = read_table(write_clips(test, output / "videos", "test"))
 
     console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
@@ -116,7 +119,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
         folder: The adapter folder.
         settings: What takes the place of the demo's settings.
     """
-    from mvadapter.data.synthetic import SAMPLED_FRAMES
+    from mvadapter.data.stories import SAMPLED_FRAMES
     from mvadapter.data.table import read_table
     from mvadapter.training.loop import Surroundings, train
     from mvadapter.training.recipe import read_recipe
@@ -137,7 +140,7 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
     from dataclasses import asdict
 
     from mvadapter.data.batches import FrameLoader
-    from mvadapter.data.synthetic import reverse_caption
+    from mvadapter.data.stories import reverse_caption
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
     from mvadapter.evaluation.metrics import text_to_video_ranks, video_to_text_ranks

@@ -1,79 +1,82 @@
-"""A number in, videos whose captions need time out: shapes that move, take turns, change size.
+"""A number in, videos whose captions need time out: shapes that move, take turns, change.
 
-Every clip has a twin that is the same clip played backwards, with the caption that then is true.
-Both hold the same frames, so nothing that pools frames without their order can tell them apart.
+Every clip whose caption needs time has a twin that is the same clip played backwards, with the
+caption that then is true. Both hold the same frames, so nothing that pools frames without their
+order can tell them apart.
 """
 
 import csv
 import io
 import itertools
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeAlias, assert_never, get_args
+from typing import get_args
 
 import av
 import numpy as np
 
-from mvadapter.data.scenes import COLORS, KINDS, Picture, Rgb, Shape, draw
+from mvadapter.data.records import Record
+from mvadapter.data.scenes import Picture
+from mvadapter.data.stories import NEEDS, Need, Part, SyntheticClip, reverse_caption, stories
+from mvadapter.data.table import read_table
+from mvadapter.errors import ConfigError
 from mvadapter.files import write_text, written_whole
+from mvadapter.settings import table_from_settings
 
-Need: TypeAlias = Literal["direction", "order", "size"]
-"""What of time a caption needs: where to, what first, larger or smaller."""
-NEEDS: tuple[Need, ...] = get_args(Need)
-Part: TypeAlias = Literal["train", "test"]
 _PARTS: tuple[Part, ...] = get_args(Part)
-
-SAMPLED_FRAMES = 6
-# Three frames a span: the middle of each span is one frame's own, so that the frames sampled from
-# a clip and from its twin are the same ones.
-_CLIP_FRAMES = 3 * SAMPLED_FRAMES
 _FRAMES_PER_SECOND = 9
-_SIZE_PX = 96
-# Every fifth object is kept for the test part.
-_TEST_SHARE = 4
-
-_Object: TypeAlias = tuple[str, str]
-"""Colour and kind."""
-_Frames: TypeAlias = tuple[tuple[Shape, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticClip:
-    """What happens in one clip."""
+class SyntheticSettings:
+    """A drawn dataset."""
 
-    need: Need
-    caption: str
-    frames: _Frames
-    """The shapes of each frame."""
-    background: Rgb
+    needs: tuple[Need, ...] = NEEDS
+    """What captions are to need of time."""
+    train_twins: int = 120
+    """Pairs of twins for each need in split "train"; fewer where there are no more captions."""
+    test_twins: int = 16
+    """Pairs of twins for each need in split "test", likewise."""
+    seed: int = 0
+    """Decides everything else."""
 
-    def reversed(self) -> "SyntheticClip":
-        """The clip played backwards, with the caption that is true then."""
-        return replace(self, caption=reverse_caption(self.caption), frames=self.frames[::-1])
+    def __post_init__(self) -> None:
+        for setting in ("train_twins", "test_twins"):
+            if getattr(self, setting) < 1:
+                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+        if not self.needs or len(set(self.needs)) < len(self.needs):
+            raise ConfigError(f"needs must name some of {', '.join(NEEDS)}, each once")
 
-    def draw(self) -> list[Picture]:
-        """Draw every frame."""
-        return [draw(shapes, _SIZE_PX, self.background) for shapes in self.frames]
 
+def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]:
+    """Draw a dataset into a folder and read it back; one that is complete there is only read.
 
-def reverse_caption(caption: str) -> str:
-    """The caption of a synthetic clip when it is played backwards.
-
-    >>> reverse_caption("a red circle moves from left to right")
-    'a red circle moves from right to left'
+    Raises:
+        OSError: The folder cannot be written to.
     """
-    if found := re.fullmatch(r"(.+) then (.+)", caption):
-        return f"{found[2]} then {found[1]}"
-    if found := re.fullmatch(r"(.+ from) (\w+) to (\w+)", caption):
-        return f"{found[1]} {found[3]} to {found[2]}"
-    start, verb = caption.rsplit(maxsplit=1)
-    return f"{start} {'shrinks' if verb == 'grows' else 'grows'}"
+    says, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
+    if not (done.is_file() and done.read_text(encoding="utf-8") == says):
+        twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
+        for part in _PARTS:
+            clips = synthetic_clips(
+                twins[part], part=part, seed=settings.seed, needs=settings.needs
+            )
+            write_clips(clips, folder, part)
+        write_text(done, says)
+    return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
 
 
-def synthetic_clips(twins_per_need: int, *, part: Part, seed: int) -> list[SyntheticClip]:
+def need_of(record: Record) -> Need:
+    """What the caption of a drawn video needs."""
+    return next(need for need in NEEDS if record.video.stem.endswith(f"-{need}"))
+
+
+def synthetic_clips(
+    twins_per_need: int, *, part: Part, seed: int, needs: Sequence[Need]
+) -> list[SyntheticClip]:
     """Make clips, each followed by its twin; no caption comes twice.
 
     The objects (colour and kind) of the two parts differ, so that on the test part only the meaning
@@ -82,13 +85,18 @@ def synthetic_clips(twins_per_need: int, *, part: Part, seed: int) -> list[Synth
     Args:
         twins_per_need: Pairs of clips for each need; fewer where there are no more captions.
         part: Which objects take part.
-        seed: Decides everything.
+        seed: Decides everything else.
+        needs: What the captions are to need.
     """
     generator = np.random.default_rng([seed, _PARTS.index(part)])
-    clips = []
-    for need in NEEDS:
-        stories = _stories(need, part, generator)
-        for clip in itertools.islice(stories, twins_per_need):
+    clips: list[SyntheticClip] = []
+    for need in needs:
+        told = stories(need, part, generator)
+        if need == "appearance":
+            # Backwards the caption is as true as before: a twin would be a second right answer.
+            clips += itertools.islice(told, 2 * twins_per_need)
+            continue
+        for clip in itertools.islice(told, twins_per_need):
             clips += [clip, clip.reversed()]
     return clips
 
@@ -110,9 +118,13 @@ def write_clips(clips: Sequence[SyntheticClip], folder: Path, part: Part) -> Pat
         write_video(folder / name, clip.draw(), _FRAMES_PER_SECOND)
         twins = min(clip.caption, reverse_caption(clip.caption))
         table.writerow([name, clip.caption, part, twins])
-    path = folder / f"captions-{part}.csv"
+    path = _table_path(folder, part)
     write_text(path, text.getvalue())
     return path
+
+
+def _table_path(folder: Path, part: Part) -> Path:
+    return folder / f"captions-{part}.csv"
 
 
 def write_video(path: Path, pictures: Sequence[Picture], frames_per_second: int) -> None:
@@ -134,104 +146,3 @@ def write_video(path: Path, pictures: Sequence[Picture], frames_per_second: int)
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-
-
-def _stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[SyntheticClip]:
-    """Every story of one need, in random order; each caption or its reverse comes once."""
-    objects = _objects(part)
-    match need:
-        case "direction":
-            axes = (("left", "right"), ("top", "bottom"))
-            for index in generator.permutation(len(objects) * len(axes)):
-                (color, kind), axis = objects[index // 2], axes[index % 2]
-                yield _moving(color, kind, axis, generator)
-        case "order":
-            pairs = list(itertools.combinations(objects, 2))
-            for index in generator.permutation(len(pairs)):
-                first, second = pairs[index] if generator.random() < 0.5 else pairs[index][::-1]
-                yield _taking_turns(first, second, generator)
-        case "size":
-            for index in generator.permutation(len(objects)):
-                color, kind = objects[index]
-                yield _growing(color, kind, generator)
-        case _:
-            assert_never(need)
-
-
-def _objects(part: Part) -> list[_Object]:
-    everything = list(itertools.product(COLORS, KINDS))
-    # Shuffled by a fixed seed: each part has every colour and every kind.
-    order = np.random.default_rng(0).permutation(len(everything))
-    num_test = len(everything) // _TEST_SHARE
-    chosen = order[:num_test] if part == "test" else order[num_test:]
-    return [everything[index] for index in chosen]
-
-
-def _moving(
-    color: str, kind: str, axis: tuple[str, str], generator: np.random.Generator
-) -> SyntheticClip:
-    way = np.linspace(0.2, 0.8, _CLIP_FRAMES) + generator.uniform(-0.05, 0.05)
-    across, radius = generator.uniform(0.35, 0.65), generator.uniform(0.12, 0.18)
-    frames = tuple(
-        (
-            Shape(
-                kind=kind,
-                color=color,
-                x=float(along if axis[0] == "left" else across),
-                y=float(across if axis[0] == "left" else along),
-                radius=radius,
-            ),
-        )
-        for along in way
-    )
-    clip = SyntheticClip(
-        need="direction",
-        caption=f"{_named(color, kind)} moves from {axis[0]} to {axis[1]}",
-        frames=frames,
-        background=_background(generator),
-    )
-    return clip.reversed() if generator.random() < 0.5 else clip
-
-
-def _taking_turns(first: _Object, second: _Object, generator: np.random.Generator) -> SyntheticClip:
-    shapes = [
-        Shape(
-            kind=kind,
-            color=color,
-            x=generator.uniform(0.35, 0.65),
-            y=generator.uniform(0.35, 0.65),
-            radius=generator.uniform(0.15, 0.22),
-        )
-        for color, kind in (first, second)
-    ]
-    half = _CLIP_FRAMES // 2
-    return SyntheticClip(
-        need="order",
-        caption=f"{_named(*first)} then {_named(*second)}",
-        frames=((shapes[0],),) * half + ((shapes[1],),) * half,
-        background=_background(generator),
-    )
-
-
-def _growing(color: str, kind: str, generator: np.random.Generator) -> SyntheticClip:
-    x, y = generator.uniform(0.4, 0.6, size=2)
-    radii = np.linspace(generator.uniform(0.07, 0.1), generator.uniform(0.26, 0.32), _CLIP_FRAMES)
-    clip = SyntheticClip(
-        need="size",
-        caption=f"{_named(color, kind)} grows",
-        frames=tuple(
-            (Shape(kind=kind, color=color, x=float(x), y=float(y), radius=float(radius)),)
-            for radius in radii
-        ),
-        background=_background(generator),
-    )
-    return clip.reversed() if generator.random() < 0.5 else clip
-
-
-def _named(color: str, kind: str) -> str:
-    return f"{'an' if color == 'orange' else 'a'} {color} {kind}"
-
-
-def _background(generator: np.random.Generator) -> Rgb:
-    tone = int(generator.integers(30, 60))
-    return (tone, tone, tone)

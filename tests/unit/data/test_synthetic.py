@@ -1,20 +1,23 @@
 import numpy as np
 import pytest
 
+from mvadapter.data.stories import NEEDS, SAMPLED_FRAMES, reverse_caption
 from mvadapter.data.synthetic import (
-    NEEDS,
-    SAMPLED_FRAMES,
-    reverse_caption,
+    SyntheticSettings,
+    need_of,
     synthetic_clips,
+    synthetic_records,
     write_clips,
 )
 from mvadapter.data.table import read_table
 from mvadapter.video.decode import read_segment
 
+IN_TIME = tuple(need for need in NEEDS if need != "appearance")
+
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthetic_clips(6, part="test", seed=0)
+    return synthetic_clips(6, part="test", seed=0, needs=IN_TIME)
 
 
 def test_every_clip_is_followed_by_its_twin(clips):
@@ -25,21 +28,25 @@ def test_every_clip_is_followed_by_its_twin(clips):
 
 
 def test_needs_come_in_equal_numbers_and_no_caption_comes_twice(clips):
-    assert [sum(clip.need == need for clip in clips) for need in NEEDS] == [12, 12, 12]
+    assert [sum(clip.need == need for clip in clips) for need in IN_TIME] == [12] * 5
     assert len({clip.caption for clip in clips}) == len(clips)
 
 
 def test_the_parts_share_no_object():
     def objects(part):
-        clips = synthetic_clips(40, part=part, seed=0)
+        clips = synthetic_clips(40, part=part, seed=0, needs=NEEDS)
         return {(s.color, s.kind) for clip in clips for frame in clip.frames for s in frame}
 
     assert not objects("train") & objects("test")
 
 
 def test_the_seed_decides_everything():
-    assert synthetic_clips(3, part="train", seed=1) == synthetic_clips(3, part="train", seed=1)
-    assert synthetic_clips(3, part="train", seed=1) != synthetic_clips(3, part="train", seed=2)
+    assert synthetic_clips(3, part="train", seed=1, needs=NEEDS) == synthetic_clips(
+        3, part="train", seed=1, needs=NEEDS
+    )
+    assert synthetic_clips(3, part="train", seed=1, needs=NEEDS) != synthetic_clips(
+        3, part="train", seed=2, needs=NEEDS
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,11 +56,46 @@ def test_the_seed_decides_everything():
         ("a blue star moves from bottom to top", "a blue star moves from top to bottom"),
         ("an orange ring grows", "an orange ring shrinks"),
         ("a red circle then a blue star", "a blue star then a red circle"),
+        ("a red ring speeds up", "a red ring slows down"),
+        ("one red cross becomes three", "three red crosses become one"),
+        ("a red circle and a blue star", "a red circle and a blue star"),
     ],
 )
 def test_captions_are_reversed_word_by_word(caption, reverse):
     assert reverse_caption(caption) == reverse
     assert reverse_caption(reverse) == caption
+
+
+def test_captions_without_time_have_no_twin():
+    clips = synthetic_clips(6, part="test", seed=0, needs=("appearance",))
+
+    assert len({clip.caption for clip in clips}) == len(clips) == 12
+
+
+def test_a_speeding_shape_covers_more_and_more_ground(clips):
+    clip = next(clip for clip in clips if clip.caption.endswith("speeds up"))
+    places = np.array([(frame[0].x, frame[0].y) for frame in clip.frames])
+    steps = np.abs(np.diff(places, axis=0)).sum(axis=1)
+
+    assert (np.diff(steps) > 0).all()
+
+
+def test_as_many_shapes_are_there_as_the_caption_counts(clips):
+    clip = next(clip for clip in clips if "becomes three" in clip.caption)
+
+    assert [len(frame) for frame in clip.frames] == [1] * 6 + [2] * 6 + [3] * 6
+
+
+def test_a_drawn_dataset_is_complete_and_drawn_once(tmp_path):
+    settings = SyntheticSettings(train_twins=1, test_twins=1)
+
+    records = synthetic_records(settings, tmp_path)
+    drawn_at = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+    again = synthetic_records(settings, tmp_path)
+
+    assert [need_of(record) for record in records] == [n for n in NEEDS for _ in range(2)] * 2
+    assert records == again
+    assert drawn_at == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
 
 
 def test_written_clips_are_read_back_with_the_same_frames_for_both_twins(clips, tmp_path):
