@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from made_scores import scores_with_ties
 from mvadapter import retrieval_metrics
 from mvadapter.errors import DataError
-from mvadapter.evaluation.bootstrap import Interval, bootstrap_interval
 from mvadapter.evaluation.metrics import check_scores, text_to_video_ranks
 from mvadapter.evaluation.reversal import reversal_hits
 
@@ -164,19 +163,6 @@ def test_the_sum_of_recalls_is_the_papers():
     metrics = retrieval_metrics(torch.eye(2), range(2)).text_to_video
 
     assert metrics.recall_sum == 300
-
-
-def test_an_interval_of_a_constant_is_a_point():
-    assert bootstrap_interval(np.full(10, 7.0)) == Interval(mean=7.0, low=7.0, high=7.0)
-
-
-def test_an_interval_holds_the_mean_and_narrows_with_queries():
-    generator = np.random.default_rng(0)
-    few, many = (bootstrap_interval(generator.integers(0, 2, size) * 100.0) for size in (30, 3000))
-
-    for interval in (few, many):
-        assert interval.low <= interval.mean <= interval.high
-    assert many.high - many.low < few.high - few.low
 
 
 @given(st.integers(0, 2**16))

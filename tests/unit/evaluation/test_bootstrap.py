@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvadapter.errors import DataError
+from mvadapter.evaluation.bootstrap import (
+    Difference,
+    Interval,
+    bootstrap_interval,
+    paired_bootstrap,
+)
+
+
+def hits(seed, size, share=0.5):
+    return 100.0 * (np.random.default_rng(seed).random(size) < share)
+
+
+def test_an_interval_of_a_constant_is_a_point():
+    assert bootstrap_interval(np.full(10, 7.0)) == Interval(mean=7.0, low=7.0, high=7.0)
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_queries():
+    few, many = (bootstrap_interval(hits(0, size)) for size in (30, 3000))
+
+    for interval in (few, many):
+        assert interval.low <= interval.mean <= interval.high
+    assert many.high - many.low < few.high - few.low
+
+
+def test_an_interval_is_as_wide_as_the_binomial_says():
+    values = np.repeat([0.0, 100.0], 500)
+
+    interval = bootstrap_interval(values, num_resamples=5000)
+
+    # By hand: 1.96 * 100 * sqrt(0.5 * 0.5 / 1000) = 3.1 either side.
+    assert interval.low == pytest.approx(50 - 3.1, abs=0.3)
+    assert interval.high == pytest.approx(50 + 3.1, abs=0.3)
+
+
+def test_drawing_equal_values_together_is_resampling_one_by_one():
+    values = np.array([0.0, 0.0, 100.0, 50.0, 100.0, 0.0, 100.0] * 30)
+    generator = np.random.default_rng(1)
+    one_by_one = [generator.choice(values, size=210).mean() for _ in range(10_000)]
+
+    interval = bootstrap_interval(values, num_resamples=10_000)
+
+    assert [interval.low, interval.high] == pytest.approx(
+        np.percentile(one_by_one, [2.5, 97.5]), abs=0.5
+    )
+
+
+def test_a_wider_interval_is_surer():
+    narrow, wide = (bootstrap_interval(hits(0, 50), confidence_percent=c) for c in (50.0, 99.0))
+
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@given(st.integers(0, 2**16))
+def test_equal_systems_do_not_differ(seed):
+    values = hits(seed, 20)
+
+    assert paired_bootstrap(values, values, num_resamples=50) == Difference(
+        mean=0.0, low=0.0, high=0.0, p_value=1.0
+    )
+
+
+def test_a_p_value_is_never_zero():
+    # By hand: no resample turns round, so twice (0 + 1) / (999 + 1).
+    difference = paired_bootstrap(np.full(9, 100.0), np.zeros(9), num_resamples=999)
+
+    assert difference == Difference(mean=100.0, low=100.0, high=100.0, p_value=0.002)
+
+
+@given(st.integers(0, 2**16))
+def test_swapping_the_systems_turns_the_sign(seed):
+    first, second = hits(seed, 40, 0.6), hits(seed + 1, 40)
+
+    there, back = paired_bootstrap(first, second), paired_bootstrap(second, first)
+
+    assert there.mean == -back.mean
+    assert 0 < there.p_value <= 1
+
+
+def test_pairing_sees_what_two_intervals_hide():
+    first = hits(0, 1000)
+    second = first.copy()
+    second[np.flatnonzero(first)[:15]] = 0
+
+    difference = paired_bootstrap(first, second)
+
+    assert bootstrap_interval(first).low < bootstrap_interval(second).mean
+    assert difference.low > 0
+    assert difference.p_value < 0.01
+
+
+def test_equally_good_systems_are_told_apart_as_rarely_as_promised():
+    generator = np.random.default_rng(0)
+    p_values = [
+        paired_bootstrap(*(100.0 * generator.integers(0, 2, (2, 200))), num_resamples=400).p_value
+        for _ in range(300)
+    ]
+
+    # By hand: of 300, 5 % within three standard deviations (1.3 % each).
+    assert 0.01 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_no_query_is_refused():
+    with pytest.raises(DataError, match="no query to resample"):
+        bootstrap_interval(np.zeros(0))
