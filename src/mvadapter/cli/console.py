@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,7 +28,7 @@ _stderr = Console(stderr=True)
 class Advance(Protocol):
     """What long work calls to say how far it is."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None:
+    def __call__(self, done: float, total: int, note: str = "") -> None:
         """Say that ``done`` of ``total`` is done, with a word about the present state."""
         ...
 
@@ -94,20 +94,47 @@ def progress(title: str) -> Iterator[Advance]:
     with bar:
         task = bar.add_task(title, total=None, note="")
 
-        def advance(done: int, total: int, note: str = "") -> None:
+        def advance(done: float, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note)
 
         yield advance
 
 
+class Stages:
+    """Work of several stages, each with its own bar."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._advance: Advance | None = None
+
+    def begin(self, title: str) -> None:
+        """End the stage that runs and begin the next."""
+        self._open.close()
+        self._advance = self._open.enter_context(progress(title))
+
+    def advance(self, done: float, total: int) -> None:
+        """Say how far the stage is."""
+        if self._advance is not None:
+            self._advance(done, total)
+
+    def close(self) -> None:
+        """End the last stage."""
+        self._open.close()
+
+
+def stages() -> "closing[Stages]":
+    """Show one bar after another; where there is no terminal, lines."""
+    return closing(Stages())
+
+
 def _plain_progress(title: str) -> Advance:
     said = -1
 
-    def advance(done: int, total: int, note: str = "") -> None:
+    def advance(done: float, total: int, note: str = "") -> None:
         nonlocal said
-        tenth = 10 * done // max(total, 1)
+        tenth = int(10 * done / max(total, 1))
         if tenth > said:
             said = tenth
-            say(f"{title}: {done} of {total}{f', {note}' if note else ''}")
+            say(f"{title}: {done:.0f} of {total}{f', {note}' if note else ''}")
 
     return advance

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.compare import compare
 from mvadapter.cli.cut import cut
 from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
@@ -34,6 +35,7 @@ def _root() -> None:
     pass
 
 
+app.command("compare")(compare)
 app.command("cut")(cut)
 app.command("demo")(demo)
 app.command("evaluate")(evaluate)

@@ -70,12 +70,11 @@ def train(
     if recipe is None and data is None:
         raise ConfigError("nothing to train on: name a recipe, or a table with --data")
 
-    from mvadapter.data.folder import read_records
     from mvadapter.training.loop import Surroundings, train
     from mvadapter.training.recipe import read_recipe
 
     settings = read_recipe(recipe, given)
-    records = read_records(settings.data.path, settings.data.videos or None)
+    records = settings.records(output / "videos")
     with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
         surroundings = Surroundings(
             device=device,

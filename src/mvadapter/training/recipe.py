@@ -9,12 +9,18 @@ from typing import Any, Literal, TypeAlias
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.data.folder import read_records
+from mvadapter.data.records import Record
+from mvadapter.data.synthetic import SyntheticSettings, synthetic_records
 from mvadapter.encoder.encode import Inputs
 from mvadapter.encoder.precision import PrecisionChoice
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
 
 SelectOn: TypeAlias = Literal["holdout", "test"]
+_SYNTHETIC = "synthetic"
+# For `mvadapter compare`, which reads the same file.
+_OTHER_TABLES = ("compare",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +28,15 @@ class DataSettings:
     """Which videos and captions."""
 
     path: str
-    """A table, or a folder with captions; relative to the recipe."""
+    """A table, or a folder with captions, relative to the recipe; or "synthetic" for videos that
+    are drawn as [synthetic] says."""
     videos: str = ""
     """The folder that the videos' names start from; by default the table's own."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the videos are drawn, not read."""
+        return self.path == _SYNTHETIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +105,26 @@ class Recipe:
     method: AdapterConfig = field(default_factory=MvAdapterConfig)
     inputs: Inputs = field(default_factory=Inputs)
     train: TrainSettings = field(default_factory=TrainSettings)
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
 
     def as_table(self) -> dict[str, Any]:
         """The recipe as plain values, for files and comparisons."""
         table = table_from_settings(self)
         table["method"] = {"name": self.method.name, **table["method"]}
+        if not self.data.is_drawn:
+            del table["synthetic"]
         return table
+
+    def records(self, folder: Path) -> list[Record]:
+        """The dataset; one that is drawn goes into ``folder``.
+
+        Raises:
+            DataError: The table or folder cannot be used.
+            OSError: The videos cannot be written.
+        """
+        if self.data.is_drawn:
+            return synthetic_records(self.synthetic, folder)
+        return read_records(self.data.path, self.data.videos or None)
 
 
 def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -111,7 +137,9 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     Raises:
         ConfigError: It is missing, not TOML, or says something that cannot be.
     """
-    tables = {} if path is None else _read_tables(Path(path))
+    tables = {} if path is None else read_tables(Path(path))
+    for other in _OTHER_TABLES:
+        tables.pop(other, None)
     where = "the settings" if path is None else str(path)
     for name, value in (overrides or {}).items():
         table, key = name.split(".")
@@ -130,7 +158,12 @@ def _check_table(name: str, table: object, where: str) -> None:
         raise ConfigError(f"{where}: {name} must be a table, [{name}], got {table!r}")
 
 
-def _read_tables(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a recipe's tables as they stand there, with its paths seen from here.
+
+    Raises:
+        ConfigError: It is missing or not TOML.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -139,8 +172,9 @@ def _read_tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tables.get("data", {})
     for key in ("path", "videos"):
-        if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]:
-            data[key] = str(path.parent / data[key])
+        value = data.get(key) if isinstance(data, dict) else None
+        if isinstance(value, str) and value not in ("", _SYNTHETIC):
+            data[key] = str(path.parent / value)
     return tables
 
 
@@ -173,4 +207,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
         method=adapter_config(name, method, f"{where} [method]"),
         inputs=inputs,
         train=settings_from_table(TrainSettings, table.get("train", {}), f"{where} [train]"),
+        synthetic=settings_from_table(
+            SyntheticSettings, table.get("synthetic", {}), f"{where} [synthetic]"
+        ),
     )

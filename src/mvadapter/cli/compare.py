@@ -1,0 +1,121 @@
+"""``mvadapter compare``: a recipe and methods in, one table and its plots out."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mvadapter.cli import console
+from mvadapter.errors import ConfigError, UnknownNameError
+
+_REFERENCE = "mv-adapter"
+
+
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, TOML, such as recipes/synthetic.toml.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Where all goes; a stopped comparison goes on there."),
+    ] = Path("comparison"),
+    methods: Annotated[
+        str | None,
+        typer.Option(help="Names with commas, as 'mvadapter methods' lists them. [default: all]"),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Numbers with commas. [default: the recipe's, or 0,42,123]")
+    ] = None,
+    learning_rates: Annotated[
+        str | None, typer.Option(help="What is tried for each method, with commas.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="What the others are tested against. [default: mv-adapter, or the last]"),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="'none' leaves the text tower of methods made for pictures as it is."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One seed, and no search of the learning rate.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs that train at once.")] = 1,
+    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train many methods alike, measure them on the same test split, and say what differs."""
+    overrides: dict[str, Any] = {}
+    if methods is not None:
+        overrides["compare.methods"] = [name.strip() for name in methods.split(",")]
+    if seeds is not None:
+        overrides["compare.seeds"] = _numbers("--seeds", seeds, int)
+    if learning_rates is not None:
+        overrides["compare.learning_rates"] = _numbers("--learning-rates", learning_rates, float)
+
+    from mvadapter.comparison.compare import Around, compare
+    from mvadapter.comparison.plan import read_plan
+    from mvadapter.comparison.report import write_report
+    from mvadapter.comparison.summary import summarise
+    from mvadapter.comparison.tables import tables
+
+    plan = read_plan(recipe, overrides, is_quick=quick, text=text)
+    if reference is None:
+        reference = _REFERENCE if _REFERENCE in plan.methods else list(plan.methods)[-1]
+    elif reference not in plan.methods:
+        raise UnknownNameError("--reference", reference, plan.methods)
+    try:
+        with console.stages() as stages:
+            around = Around(
+                device=device, jobs=jobs, on_stage=stages.begin, on_progress=stages.advance
+            )
+            summary = summarise(compare(plan, output, around), reference)
+    except KeyboardInterrupt:
+        console.say("stopped; the same command goes on from there")
+        raise typer.Exit(130) from None
+    result = write_report(summary, _about(device) | {"recipe": plan.as_table()}, output)
+    if as_json:
+        console.print_json(result)
+        return
+    for table in tables(summary):
+        console.print_table(table.title, table.columns, table.rows)
+    console.say(f"tables, numbers and plots are in {console.show_path(output)}")
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"{option} takes numbers with commas, such as 1,2, got {text!r}"
+        ) from error
+
+
+def _about(device: str) -> dict[str, Any]:
+    """By what command, on what machine and with what versions the numbers came about."""
+    import importlib.metadata
+    import os
+
+    import torch
+
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}"
+    if device.startswith("cuda"):
+        machine += f", {torch.cuda.get_device_name(device)}"
+    versions = {name: importlib.metadata.version(name) for name in ("mvadapter", "torch")}
+    return {
+        "command": shlex.join(["mvadapter", *sys.argv[1:]]),
+        "machine": machine,
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

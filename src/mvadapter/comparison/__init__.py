@@ -1,0 +1,1 @@
+"""One recipe, many methods, one table: train each alike, measure all on the same queries."""

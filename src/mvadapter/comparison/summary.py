@@ -1,0 +1,187 @@
+"""What the runs found in, one record a method out: means over seeds, storage, real differences."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mvadapter.comparison.compare import Comparison, Found
+from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap
+
+DIRECTIONS = ("text_to_video", "video_to_text")
+_BYTES_PER_WEIGHT = 4
+_TASKS = (1, 5, 100)
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A number over the seeds."""
+
+    mean: float
+    std: float
+    """Standard deviation of the sample; 0 where there is one seed."""
+    values: tuple[float, ...]
+    """One a seed, in the order of the seeds."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Sum up one number a seed."""
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(mean=statistics.fmean(values), std=std, values=tuple(values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What a number of tasks takes on disk, in float32, with one CLIP or one CLIP a task."""
+
+    num_tasks: int
+    num_bytes: int
+    percent_of_full: float
+    """Of as many fully fine-tuned CLIPs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodSummary:
+    """One row of the comparison."""
+
+    name: str
+    trainable: int
+    share_percent: float
+    adapter_bytes: int
+    """Size of the file; 0 where nothing trains."""
+    learning_rate: float | None
+    search: dict[str, float | None]
+    """Learning rate -> sum of the six recalls on the held-out part; None where it diverged."""
+    seeds: tuple[int, ...]
+    metrics: dict[str, dict[str, Spread]]
+    """Direction -> the fields of `RetrievalMetrics`, and ``recall_sum``, on the test split."""
+    needs: dict[str, dict[str, Spread]]
+    """For drawn videos: need -> R@1 in both directions and reversal accuracy."""
+    storage: tuple[Storage, ...]
+    seconds_per_step: float
+    peak_bytes: int
+    videos_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodDifference:
+    """How far a method lies above another in one measure, over the same queries."""
+
+    name: str
+    reference: str
+    measure: str
+    """"text_to_video" and "video_to_text" are R@1; "reversal" is of drawn videos."""
+    difference: Difference
+    """In percentage points; each query's hits are averaged over the seeds first."""
+    is_real: bool
+    """Whether the p-value passes 0.05 after Holm's correction for all differences of its measure
+    (Holm 1979)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A comparison as one reads it."""
+
+    methods: tuple[MethodSummary, ...]
+    differences: tuple[MethodDifference, ...]
+
+
+def summarise(comparison: Comparison, reference: str) -> Summary:
+    """Sum up a comparison.
+
+    Args:
+        comparison: What was found.
+        reference: The method that the others are tested against.
+    """
+    return Summary(
+        methods=tuple(
+            _summarise(found, comparison.num_backbone_weights) for found in comparison.methods
+        ),
+        differences=tuple(_differences(comparison.methods, reference)),
+    )
+
+
+def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
+    tested = list(found.tested.values())
+    backbone_bytes = _BYTES_PER_WEIGHT * num_backbone_weights
+    adapter_bytes = found.trained.get("adapter_bytes", 0)
+    return MethodSummary(
+        name=found.name,
+        trainable=found.trainable,
+        share_percent=100 * found.trainable / num_backbone_weights,
+        adapter_bytes=adapter_bytes,
+        learning_rate=found.learning_rate,
+        search={f"{rate:g}": score for rate, score in found.search.items()},
+        seeds=tuple(found.tested),
+        metrics={
+            direction: _spreads([one["metrics"][direction] for one in tested])
+            for direction in DIRECTIONS
+        },
+        needs={
+            need: _spreads([one["needs"][need] for one in tested]) for need in tested[0]["needs"]
+        },
+        storage=tuple(
+            _storage(tasks, found.trainable, backbone_bytes, adapter_bytes) for tasks in _TASKS
+        ),
+        **found.cost,
+    )
+
+
+def _spreads(tables: Sequence[dict[str, float]]) -> dict[str, Spread]:
+    return {key: Spread.of([table[key] for table in tables]) for key in tables[0]}
+
+
+def _storage(num_tasks: int, trainable: int, backbone_bytes: int, adapter_bytes: int) -> Storage:
+    # A method that trains all of CLIP needs no CLIP beside it.
+    shared = backbone_bytes if trainable * _BYTES_PER_WEIGHT < backbone_bytes else 0
+    num_bytes = shared + num_tasks * adapter_bytes
+    return Storage(
+        num_tasks=num_tasks,
+        num_bytes=num_bytes,
+        percent_of_full=100 * num_bytes / (num_tasks * backbone_bytes),
+    )
+
+
+def _differences(found: Sequence[Found], reference: str) -> list[MethodDifference]:
+    """Compare every other method with the reference, by a paired bootstrap over the queries."""
+    by_name = {one.name: one for one in found}
+    measures = list(next(iter(by_name[reference].tested.values()))["hits"])
+    result = []
+    for measure in measures:
+        against = _mean_hits(by_name[reference], measure)
+        rows = [
+            (one.name, paired_bootstrap(_mean_hits(one, measure), against))
+            for one in found
+            if one.name != reference
+        ]
+        real = _pass_holm([difference.p_value for _, difference in rows])
+        result += [
+            MethodDifference(
+                name=name,
+                reference=reference,
+                measure=measure,
+                difference=difference,
+                is_real=is_real,
+            )
+            for (name, difference), is_real in zip(rows, real, strict=True)
+        ]
+    return result
+
+
+def _mean_hits(found: Found, measure: str) -> Float[np.ndarray, " query"]:
+    hits: Any = [tested["hits"][measure] for tested in found.tested.values()]
+    return np.asarray(hits, dtype=np.float64).mean(axis=0)
+
+
+def _pass_holm(p_values: Sequence[float]) -> list[bool]:
+    """Which of several p-values stand when all are tested at once."""
+    passed = [False] * len(p_values)
+    for rank, index in enumerate(np.argsort(p_values)):
+        if p_values[index] > _SIGNIFICANT / (len(p_values) - rank):
+            break
+        passed[index] = True
+    return passed

@@ -1,0 +1,206 @@
+"""Summaries in, tables out: for a terminal, as Markdown, and as one CSV with every number."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mvadapter.comparison.summary import (
+    DIRECTIONS,
+    MethodDifference,
+    MethodSummary,
+    Spread,
+    Summary,
+)
+
+_METRICS = (
+    ("recall_at_1", "R@1"),
+    ("recall_at_5", "R@5"),
+    ("recall_at_10", "R@10"),
+    ("recall_sum", "Sum"),
+    ("median_rank", "MdR"),
+    ("mean_rank", "MnR"),
+)
+_MEASURES = {
+    "text_to_video": "text to video R@1",
+    "video_to_text": "video to text R@1",
+    "reversal": "reversal accuracy",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A title, and rows whose first cell is a name and whose others are numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(summary: Summary) -> list[Table]:
+    """All tables of a comparison, in the order in which one reads them."""
+    return [
+        *(_retrieval(direction, summary.methods) for direction in DIRECTIONS),
+        *_needs(summary.methods),
+        _cost(summary.methods),
+        _search(summary.methods),
+        *_differences(summary.differences),
+    ]
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown."""
+    parts = []
+    for table in tables:
+        lines = [
+            f"### {table.title}",
+            "",
+            f"| {' | '.join(table.columns)} |",
+            f"|---|{'--:|' * (len(table.columns) - 1)}",
+            *(f"| {' | '.join(row)} |" for row in table.rows),
+        ]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def csv_text(summary: Summary) -> str:
+    """One row a method, one column a number, for other programs."""
+    rows = [_flat(method) for method in summary.methods]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(summary: MethodSummary) -> dict[str, str | float | int | None]:
+    row: dict[str, str | float | int | None] = {
+        "method": summary.name,
+        "trainable": summary.trainable,
+        "share_percent": summary.share_percent,
+        "adapter_bytes": summary.adapter_bytes,
+        "learning_rate": summary.learning_rate,
+        "num_seeds": len(summary.seeds),
+        "seconds_per_step": summary.seconds_per_step,
+        "peak_bytes": summary.peak_bytes,
+        "videos_per_second": summary.videos_per_second,
+    }
+    for group, spreads in (summary.metrics | summary.needs).items():
+        for key, spread in spreads.items():
+            row[f"{group}.{key}.mean"] = spread.mean
+            row[f"{group}.{key}.std"] = spread.std
+    for storage in summary.storage:
+        row[f"storage_bytes_of_{storage.num_tasks}_tasks"] = storage.num_bytes
+    return row
+
+
+def _retrieval(direction: str, summaries: Sequence[MethodSummary]) -> Table:
+    return Table(
+        title=f"{direction.replace('_', ' ').capitalize()}, test split",
+        columns=("method", "trained", *(label for _, label in _METRICS)),
+        rows=tuple(
+            (
+                summary.name,
+                f"{summary.share_percent:.2f} %",
+                *(_spread(summary.metrics[direction][key]) for key, _ in _METRICS),
+            )
+            for summary in summaries
+        ),
+    )
+
+
+def _needs(summaries: Sequence[MethodSummary]) -> list[Table]:
+    found = []
+    for measure, label in _MEASURES.items():
+        needs = [need for need, table in summaries[0].needs.items() if measure in table]
+        if needs:
+            rows = tuple(
+                (summary.name, *(_spread(summary.needs[need][measure]) for need in needs))
+                for summary in summaries
+            )
+            title = f"{label[0].upper()}{label[1:]} by what captions need"
+            found.append(Table(title=title, columns=("method", *needs), rows=rows))
+    return found
+
+
+def _cost(summaries: Sequence[MethodSummary]) -> Table:
+    return Table(
+        title="Cost",
+        columns=(
+            "method",
+            "trained weights",
+            "trained",
+            "adapter",
+            *(f"{storage.num_tasks} tasks" for storage in summaries[0].storage),
+            "peak memory",
+            "seconds a step",
+            "videos a second",
+        ),
+        rows=tuple(
+            (
+                summary.name,
+                f"{summary.trainable:,}",
+                f"{summary.share_percent:.2f} %",
+                _megabytes(summary.adapter_bytes),
+                *(f"{storage.percent_of_full:.1f} %" for storage in summary.storage),
+                _megabytes(summary.peak_bytes),
+                f"{summary.seconds_per_step:.3f}" if summary.trainable else "",
+                f"{summary.videos_per_second:.1f}",
+            )
+            for summary in summaries
+        ),
+    )
+
+
+def _search(summaries: Sequence[MethodSummary]) -> Table:
+    trained = [summary for summary in summaries if summary.search]
+    rates = list(trained[0].search) if trained else []
+    return Table(
+        title="Search of the learning rate: sum of the six recalls on the held-out part",
+        columns=("method", *rates, "chosen"),
+        rows=tuple(
+            (
+                summary.name,
+                *(_or("diverged", summary.search[rate], "{:.1f}".format) for rate in rates),
+                f"{summary.learning_rate:g}",
+            )
+            for summary in trained
+        ),
+    )
+
+
+def _differences(differences: Sequence[MethodDifference]) -> list[Table]:
+    measures = list(dict.fromkeys(one.measure for one in differences))
+    return [
+        Table(
+            title=f"Difference to {rows[0].reference}, {_MEASURES[measure]}, in points",
+            columns=("method", "difference", "95 % interval", "p", "real"),
+            rows=tuple(
+                (
+                    one.name,
+                    f"{one.difference.mean:+.1f}",
+                    f"{one.difference.low:+.1f} to {one.difference.high:+.1f}",
+                    f"{one.difference.p_value:.4f}",
+                    "yes" if one.is_real else "no",
+                )
+                for one in rows
+            ),
+        )
+        for measure in measures
+        for rows in [[one for one in differences if one.measure == measure]]
+    ]
+
+
+def _spread(spread: Spread) -> str:
+    if len(spread.values) == 1:
+        return f"{spread.mean:.1f}"
+    return f"{spread.mean:.1f} ± {spread.std:.1f}"
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes else ""
+
+
+def _or(otherwise: str, value: float | None, show: Callable[[float], str]) -> str:
+    return otherwise if value is None else show(value)
