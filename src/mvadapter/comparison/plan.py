@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mvadapter.adapters.build import METHODS, AdapterConfig, adapter_config, count_trainable
+from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import ConfigError, UnknownNameError
@@ -91,7 +92,13 @@ def read_plan(
         if name not in (*METHODS, *VARIANTS):
             raise UnknownNameError(f"table of {path} [compare.settings]", name, METHODS)
     recipe = recipe_from_table(tables, str(path))
-    own = {name: chosen.settings.get(name, {}) for name in chosen.methods}
+    # The recipe's own method keeps the settings that the recipe gives it.
+    base = dict(tables.get("method", {}))
+    base_name = base.pop("name", MvAdapterConfig.name)
+    own = {
+        name: {**(base if name == base_name else {}), **chosen.settings.get(name, {})}
+        for name in chosen.methods
+    }
     if text is not None:
         own = {name: _with_text(name, settings, text) for name, settings in own.items()}
     return Plan(
