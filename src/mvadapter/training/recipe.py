@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.data.annotations import Dataset
 from mvadapter.encoder.encode import Inputs
 from mvadapter.encoder.precision import PrecisionChoice
 from mvadapter.errors import ConfigError, UnknownNameError
@@ -24,7 +25,13 @@ class DataSettings:
     path: str
     """A table, or a folder with captions; relative to the recipe."""
     videos: str = ""
-    """The folder that the videos' names start from; by default the table's own."""
+    """The folder that the videos' names start from; by default the one that the table was prepared
+    from, or else the table's own."""
+    train_split: str = "train"
+    """The rows to train on."""
+    test_split: str = "test"
+    """The rows that the adapter will be measured on; they never train, and are not read unless
+    ``train.select_on`` says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,19 @@ class Recipe:
         table = table_from_settings(self)
         table["method"] = {"name": self.method.name, **table["method"]}
         return table
+
+
+def dataset_settings(dataset: Dataset) -> dict[str, Any]:
+    """The settings that a dataset decides, by names such as "train.epochs"."""
+    return {
+        "data.train_split": dataset.train_split,
+        "data.test_split": dataset.test_split,
+        "inputs.num_frames": dataset.num_frames,
+        "inputs.num_words": dataset.num_words,
+        "inputs.sampling": dataset.sampling,
+        "train.epochs": dataset.epochs,
+        "train.batch_size": dataset.batch_size,
+    }
 
 
 def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
