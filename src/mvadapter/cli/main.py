@@ -11,6 +11,7 @@ import typer
 
 from mvadapter.cli import console
 from mvadapter.cli.cut import cut
+from mvadapter.cli.data import data
 from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
 from mvadapter.cli.index import index_videos
@@ -34,6 +35,7 @@ def _root() -> None:
 
 
 app.command("cut")(cut)
+app.add_typer(data, name="data")
 app.command("demo")(demo)
 app.command("evaluate")(evaluate)
 app.command("index")(index_videos)

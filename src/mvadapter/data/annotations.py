@@ -78,6 +78,11 @@ class Dataset:
         """Every file that some split is read from."""
         return tuple(dict.fromkeys(file for split in self.splits for file in split.files))
 
+    @property
+    def usual_table(self) -> Path:
+        """Where its table is looked for when none is named: in the working folder."""
+        return Path(f"{self.name}.parquet")
+
     def split(self, name: str) -> Split:
         """The split of that name.
 

@@ -12,7 +12,7 @@ from mvadapter.data.msvd import MSVD
 
 DatasetName: TypeAlias = Literal["msrvtt", "msvd", "lsmdc", "didemo", "activitynet"]
 
-DATASETS: Mapping[DatasetName, Dataset] = {
+DATASETS: Mapping[str, Dataset] = {
     "msrvtt": MSRVTT,
     "msvd": MSVD,
     "lsmdc": LSMDC,

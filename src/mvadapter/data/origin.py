@@ -47,6 +47,16 @@ def read_origin(table: Path) -> Origin | None:
     return origin
 
 
+def missing_captions(table: Path, split: str) -> dict[str, int]:
+    """The videos that a split lacks, with how many captions each would have.
+
+    Raises:
+        DataError: What says so is damaged, or belongs to another state of the table.
+    """
+    origin = read_origin(table)
+    return {} if origin is None else origin.missing.get(split, {})
+
+
 def write_origin(table: Path, origin: Origin) -> None:
     """Write where a table came from, whole.
 
