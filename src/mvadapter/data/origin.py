@@ -39,8 +39,9 @@ def read_origin(table: Path) -> Origin | None:
     if not (path.is_file() and table.is_file()):
         return None
     try:
-        origin = settings_from_table(Origin, json.loads(path.read_bytes()), str(path))
-    except (ConfigError, ValueError, AttributeError, TypeError) as error:
+        parsed = json.loads(path.read_bytes())
+        origin = settings_from_table(Origin, dict(parsed), str(path))
+    except (ConfigError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
     if origin.table_sha256 != hash_file(table):
         raise DataError(f"{path}: belongs to another state of {table.name}; {_AGAIN}")
