@@ -117,7 +117,7 @@ def test_the_doctor_tells_a_sample_from_the_dataset(folder, tmp_path):
 
     arguments = ["data", "check", "msrvtt", "--annotations", "annotations", "--videos", "videos"]
     seen = mvadapter(*arguments, cwd=tmp_path)
-    done = mvadapter(*arguments, "--json", cwd=tmp_path)
+    done = mvadapter(*arguments, "--json", "--backbone", "tiny", cwd=tmp_path)
 
     assert seen.returncode == done.returncode == 1
     assert "Problems: 13" in seen.stdout
@@ -125,6 +125,7 @@ def test_the_doctor_tells_a_sample_from_the_dataset(folder, tmp_path):
     assert result["splits"]["1k-A"] == {"videos": 2, "captions": 2}
     assert {problem.split(":")[0] for problem in result["problems"]} == {"changed", "count"}
     assert result["frames"]["videos"] == 10
+    assert result["cut_captions"]["1k-A"] == 0
 
 
 def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder):

@@ -183,9 +183,9 @@ def _print_prepared(title: str, prepared: "Prepared") -> None:
 
 
 def _token_counter(backbone: str) -> "CountCut":
-    from mvadapter.backbone.tokens import CaptionTokenizer
+    from mvadapter.backbone.clip import Backbone
 
-    tokenizer = CaptionTokenizer(backbone)
+    tokenizer = Backbone.load(backbone).tokenizer
 
     def count_cut(captions: Any, num_words: int) -> int:  # noqa: ANN401 - a CountCut
         # One place more than there is room for: what fills it would be cut.
@@ -245,6 +245,6 @@ def _print_report(title: str, report: "CheckReport", *, is_estimate: bool) -> No
         estimate = report.estimate
         console.say(
             f"storing the frames of {estimate.num_videos} videos would take about "
-            f"{console.show_seconds(estimate.seconds)} minutes and "
-            f"{estimate.num_bytes / 2**30:.2f} GiB, going by {estimate.num_timed} of them"
+            f"{estimate.seconds / 60:.1f} minutes and {estimate.num_bytes / 2**30:.2f} GiB, "
+            f"going by {estimate.num_timed} of them"
         )

@@ -37,7 +37,8 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which rows; by default the dataset's test split, 'test', or the only split."
+            help="Which rows; by default the test split of the dataset or of the adapter's recipe, "
+            "or the only one."
         ),
     ] = None,
     backbone: Annotated[
@@ -78,7 +79,7 @@ def evaluate(
         })  # fmt: skip
         result = _evaluate_scores(scores, caption_video)
     elif data is not None and scores is None:
-        records = _choose_split(data, videos, split)
+        records = _choose_split(adapter, data, videos, split)
         result = _evaluate_records(adapter, backbone, data, records, unreadable, precision, device)
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
@@ -105,14 +106,19 @@ def _refuse_beside_scores(options: dict[str, object]) -> None:
             raise ConfigError(f"{name} says nothing about --scores, which are measured as they are")
 
 
-def _choose_split(data: Path, videos: Path | None, split: str | None) -> "list[Record]":
+def _choose_split(
+    adapter: Path | None, data: Path, videos: Path | None, split: str | None
+) -> "list[Record]":
     from mvadapter.data.folder import read_records
+    from mvadapter.encoder.checkpoint import read_record
     from mvadapter.errors import UnknownNameError
 
     records = read_records(data, videos)
     splits = {record.split for record in records}
     if split is None:
-        split = next(iter(splits)) if len(splits) == 1 else "test"
+        training = {} if adapter is None else read_record(adapter).training
+        usual = training.get("recipe", {}).get("data", {}).get("test_split", "test")
+        split = next(iter(splits)) if len(splits) == 1 else usual
     if split not in splits:
         raise UnknownNameError(f"split of {data}", split, splits)
     return [record for record in records if record.split == split]

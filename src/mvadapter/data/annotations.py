@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -211,21 +211,23 @@ class CaptionGatherer:
         self._places: dict[str, str] = {}
         self._faults: list[str] = []
 
-    def __contains__(self, video: str) -> bool:
-        return video in self._captions
+    @property
+    def videos(self) -> KeysView[str]:
+        """The ids of the split's videos so far."""
+        return self._captions.keys()
 
     def video(self, video: str, where: str) -> None:
         """Note that a video belongs to the split."""
         if not video.strip():
             self.fault(where, "empty video id")
-        elif video in self:
+        elif video in self._captions:
             self.fault(where, f"{video!r} comes twice, before at {self._places[video]}")
         else:
             self._captions[video], self._places[video] = [], where
 
     def caption(self, video: str, caption: str, where: str) -> None:
         """Note a caption; of a video that does not belong to the split, pass over it."""
-        if video not in self:
+        if video not in self._captions:
             return
         if caption.strip():
             self._captions[video].append(caption.strip())
@@ -254,14 +256,6 @@ def gather_ids(gatherer: CaptionGatherer, folder: AnnotationFolder, file: Annota
     """
     for where, line in folder.lines(file):
         gatherer.video(line.strip(), where)
-
-
-def texts_of(entry: object, *keys: str) -> tuple[str, ...] | None:
-    """The values of some keys, if an entry of a JSON file has them all and all are text."""
-    if not isinstance(entry, dict):
-        return None
-    values = tuple(entry.get(key) for key in keys)
-    return values if all(isinstance(value, str) for value in values) else None  # type: ignore[return-value]
 
 
 def entries_of(parsed: object, where: Path) -> list[Any]:

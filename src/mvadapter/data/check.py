@@ -190,7 +190,7 @@ def check_videos(
             if problem is None or problem.kind == "too short":
                 sound.append(record)
             on_progress(done, len(records))
-    report.problems += _same_content(dataset, found, splits)
+    report.problems += _same_content(dataset, {r.id: r.video for r in sound}, splits)
     report.estimate = _estimate(dataset, sound, num_threads)
 
 

@@ -13,7 +13,6 @@ from mvadapter.data.annotations import (
     SplitCaptions,
     entries_of,
     gather_ids,
-    texts_of,
 )
 
 _ADVICE = "it is in data/ of LisaAnne/LocalizingMoments"
@@ -37,11 +36,11 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
     gather_ids(gatherer, folder, ids)
     path = folder.where(descriptions)
     for number, entry in enumerate(entries_of(folder.json(descriptions), path)):
-        found = texts_of(entry, "video", "description")
-        if found is None:
-            gatherer.fault(f"{path}: [{number}]", "expected video and description as text")
-        else:
-            gatherer.caption(found[0], found[1], f"{path}: [{number}]")
+        match entry:
+            case {"video": str(video), "description": str(description)}:
+                gatherer.caption(video, description, f"{path}: [{number}]")
+            case _:
+                gatherer.fault(f"{path}: [{number}]", "has no video and description")
     return gatherer.result()
 
 

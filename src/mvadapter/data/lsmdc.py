@@ -33,7 +33,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
             continue
         video, caption = columns[0].strip(), columns[-1]
         # A few pieces have two sentences (128,118 for 128,085 pieces, Rohrbach et al. 2017).
-        if video not in gatherer:
+        if video not in gatherer.videos:
             gatherer.video(video, where)
         gatherer.caption(video, caption, where)
     return gatherer.result()

@@ -16,7 +16,6 @@ from mvadapter.data.annotations import (
     SplitCaptions,
     entries_of,
     fields_of,
-    texts_of,
 )
 from mvadapter.errors import DataError
 
@@ -52,12 +51,14 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
         gatherer.video(row[0], where)
     path = folder.where(captions)
     sentences = entries_of(fields_of(folder.json(captions), path).get("sentences"), path)
+    videos = gatherer.videos
     for number, sentence in enumerate(sentences):
-        found = texts_of(sentence, "video_id", "caption")
-        if found is None:
-            gatherer.fault(f"{path}: sentences[{number}]", "expected video_id and caption as text")
-        elif found[0] in gatherer:
-            gatherer.caption(found[0], found[1], f"{path}: sentences[{number}]")
+        match sentence:
+            case {"video_id": str(video), "caption": str(caption)}:
+                if video in videos:
+                    gatherer.caption(video, caption, f"{path}: sentences[{number}]")
+            case _:
+                gatherer.fault(f"{path}: sentences[{number}]", "has no video_id and caption")
     return gatherer.result()
 
 

@@ -73,9 +73,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, split, file, content,
 @pytest.mark.parametrize(
     ("name", "split", "file", "content", "message"),
     [
-        ("msrvtt", "val-full", "MSRVTT_data.json", {"sentences": [3]}, r"sentences\[0\]: expected"),
+        (
+            "msrvtt",
+            "val-full",
+            "MSRVTT_data.json",
+            {"sentences": [3]},
+            r"sentences\[0\]: has no video_id",
+        ),
         ("msvd", "test", "captions_msvd.json", {"eyhzdC936uk_15_27": "a"}, "a list of captions"),
-        ("didemo", "test", "test_data.json", [{"video": "x"}], r"\[0\]: expected video and desc"),
+        ("didemo", "test", "test_data.json", [{"video": "x"}], r"\[0\]: has no video and desc"),
         ("activitynet", "val1", "val_1.json", {"v_x": {}}, "'v_x': expected a list of sentences"),
         ("activitynet", "val1", "val_1.json", {"v_x": {"sentences": []}}, "no caption for 'v_x'"),
     ],
