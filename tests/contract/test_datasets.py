@@ -191,8 +191,9 @@ def test_named_splits_alone_are_read(sample, folder, videos):
         (folder / file.name).unlink()
     arguments = sample.dataset, AnnotationFolder(folder), VideoFiles(videos)
 
-    prepared = find_records(*arguments, splits=[split])
+    prepared = find_records(*arguments, splits=[split, split])
     with pytest.raises(DataError, match=f"split {sample.dataset.train_split!r} cannot be read"):
         find_records(*arguments, splits=[split, sample.dataset.train_split])
 
+    assert [record.id for record in prepared.records] == list(sample.captions[split])
     assert {record.split for record in prepared.records} == {split}

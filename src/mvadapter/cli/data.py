@@ -244,7 +244,6 @@ def _print_report(title: str, report: "CheckReport", *, is_estimate: bool) -> No
     if report.estimate is not None:
         estimate = report.estimate
         console.say(
-            f"storing the frames of {estimate.num_videos} videos would take about "
-            f"{estimate.seconds / 60:.1f} minutes and {estimate.num_bytes / 2**30:.2f} GiB, "
-            f"going by {estimate.num_timed} of them"
+            f"storing the frames of {estimate.num_videos} videos would take about as long as this "
+            f"check, {estimate.seconds / 60:.1f} minutes, and {estimate.num_bytes / 2**30:.2f} GiB"
         )

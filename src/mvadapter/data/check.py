@@ -24,7 +24,6 @@ from mvadapter.data.frame_cache import packed
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 from mvadapter.files import hash_file
-from mvadapter.video.decode import VideoReader
 
 ProblemKind: TypeAlias = Literal[
     "absent", "changed", "annotation", "count", "overlap",
@@ -37,7 +36,6 @@ CountCut: TypeAlias = Callable[[Sequence[str], int], int]
 
 # CLIP's tokenizer begins by cutting text so; what it then does can only make more of it.
 _WORDS = re.compile(r"'(?:s|t|re|ve|m|ll|d)\b|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE)
-_TIMED_VIDEOS = 8
 # What the usual CLIPs take.
 _STORED_PX = 224
 
@@ -74,10 +72,9 @@ class SplitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameEstimate:
-    """What ``data prepare --frames`` would take, going by a few of the videos."""
+    """What ``data prepare --frames`` would take, which decodes the same frames as the check."""
 
     num_videos: int
-    num_timed: int
     seconds: float
     num_bytes: int
 
@@ -153,7 +150,7 @@ def check_videos(
 ) -> None:
     """Check a dataset's video files, adding to a report of its annotations.
 
-    Every file's packets are read and its first frame is decoded; those of equal size are compared.
+    Of every file the frames are decoded that the model takes; files of equal size are compared.
 
     Args:
         dataset: The dataset.
@@ -177,21 +174,47 @@ def check_videos(
             else:
                 found[video] = file
         report.add("missing", missing)
+    settings = FrameSettings(
+        num_frames=dataset.num_frames, sampling=dataset.sampling, image_px=_STORED_PX
+    )
     records = [
         Record(id=video, video=file, captions=(), end_seconds=dataset.end_seconds)
         for video, file in found.items()
     ]
-    sound = []
+    began, num_bytes, sound = time.monotonic(), 0, {}
     with ThreadPoolExecutor(num_threads, thread_name_prefix="check") as pool:
-        looks = pool.map(lambda record: _look_at(record, dataset.num_frames), records)
-        for done, (record, problem) in enumerate(zip(records, looks, strict=True), start=1):
-            if problem is not None:
-                report.problems.append(problem)
-            if problem is None or problem.kind == "too short":
-                sound.append(record)
+        looks = pool.map(lambda record: _look_at(record, settings), records)
+        for done, (record, look) in enumerate(zip(records, looks, strict=True), start=1):
+            report.problems += look.problems
+            if look.num_bytes:
+                num_bytes += look.num_bytes
+                sound[record.id] = record.video
             on_progress(done, len(records))
-    report.problems += _same_content(dataset, {r.id: r.video for r in sound}, splits)
-    report.estimate = _estimate(dataset, sound, num_threads)
+    report.estimate = FrameEstimate(
+        num_videos=len(sound), seconds=time.monotonic() - began, num_bytes=num_bytes
+    )
+    report.problems += _same_content(dataset, sound, splits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one video file gives."""
+
+    num_bytes: int = 0
+    """The size of its frames when they are stored."""
+    problems: tuple[Problem, ...] = ()
+
+
+def _look_at(record: Record, settings: FrameSettings) -> _Look:
+    try:
+        frames = settings.decode(record)
+    except VideoError as error:
+        return _Look(problems=(Problem(kind="unreadable", text=str(error)),))
+    num_bytes = sum(map(len, packed(frames)))
+    if len(frames) == settings.num_frames:
+        return _Look(num_bytes=num_bytes)
+    text = f"{record.video}: {len(frames)} frames, the model takes {settings.num_frames}"
+    return _Look(num_bytes=num_bytes, problems=(Problem(kind="too short", text=text),))
 
 
 def _differences(folder: AnnotationFolder, file: AnnotationFile) -> list[str]:
@@ -235,19 +258,6 @@ def _overlaps(split: Split, read: Mapping[str, Captions]) -> list[str]:
     ]
 
 
-def _look_at(record: Record, num_frames: int) -> Problem | None:
-    try:
-        with VideoReader(record.video) as reader:
-            _ = reader.info
-            frames = reader.timeline(record.start_seconds, record.end_seconds).starts
-    except VideoError as error:
-        return Problem(kind="unreadable", text=str(error))
-    if len(frames) < num_frames:
-        text = f"{record.video}: {len(frames)} frames, the model takes {num_frames}"
-        return Problem(kind="too short", text=text)
-    return None
-
-
 def _same_content(
     dataset: Dataset, found: Mapping[str, Path], splits: Mapping[str, Captions]
 ) -> list[Problem]:
@@ -280,28 +290,3 @@ def _parted(
             if (first in tested and second in trained) or (second in tested and first in trained):
                 return other, split.name
     return None
-
-
-def _estimate(
-    dataset: Dataset, records: Sequence[Record], num_threads: int
-) -> FrameEstimate | None:
-    settings = FrameSettings(
-        num_frames=dataset.num_frames, sampling=dataset.sampling, image_px=_STORED_PX
-    )
-    num_bytes, num_timed = 0, 0
-    began = time.monotonic()
-    for record in records[:: max(1, len(records) // _TIMED_VIDEOS)][:_TIMED_VIDEOS]:
-        try:
-            num_bytes += sum(map(len, packed(settings.decode(record))))
-        except VideoError:
-            continue
-        num_timed += 1
-    if not num_timed:
-        return None
-    share = len(records) / num_timed
-    return FrameEstimate(
-        num_videos=len(records),
-        num_timed=num_timed,
-        seconds=(time.monotonic() - began) * share / num_threads,
-        num_bytes=round(num_bytes * share),
-    )

@@ -50,7 +50,8 @@ def find_records(
     Raises:
         DataError: A named split is absent, a file is faulty, or a video has no file, or two.
     """
-    wanted = [dataset.split(name) for name in splits] or list(dataset.splits)
+    # Named twice, a split is still one.
+    wanted = [dataset.split(name) for name in dict.fromkeys(splits)] or list(dataset.splits)
     absent = {part.name: "; ".join(lacks) for part in wanted if (lacks := annotations.absent(part))}
     present = [part for part in wanted if part.name not in absent]
     if absent and (splits or not present):
