@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.data import prepared_table
+from mvadapter.data.datasets import DATASETS, DatasetName
 from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ def evaluate(
     adapter: Annotated[
         Path | None, typer.Argument(help="An adapter folder; without one, the frozen CLIP.")
     ] = None,
+    dataset: Annotated[
+        DatasetName | None,
+        typer.Argument(help="A dataset, as 'data prepare' wrote it to DATASET.parquet or --data."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="A table (CSV, JSONL, Parquet) or a folder of videos with captions."),
@@ -30,7 +36,10 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Which rows; by default 'test', or all where there is one split."),
+        typer.Option(
+            help="Which rows; by default the test split of the dataset or of the adapter's recipe, "
+            "or the only one."
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -58,16 +67,20 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure retrieval in both directions."""
+    if dataset is not None and scores is None:
+        data = prepared_table(dataset, data)
+        split = split or DATASETS[dataset].test_split
     if data is not None and caption_video is not None:
         raise ConfigError("--caption-video belongs to --scores; a table names its own videos")
     if scores is not None and data is None:
-        _refuse_beside_scores(
-            {"ADAPTER": adapter, "--videos": videos, "--split": split, "--backbone": backbone}
-        )
+        _refuse_beside_scores({
+            "ADAPTER": adapter, "DATASET": dataset, "--videos": videos, "--split": split,
+            "--backbone": backbone,
+        })  # fmt: skip
         result = _evaluate_scores(scores, caption_video)
     elif data is not None and scores is None:
-        records = _choose_split(data, videos, split)
-        result = _evaluate_records(adapter, backbone, records, unreadable, precision, device)
+        records = _choose_split(adapter, data, videos, split)
+        result = _evaluate_records(adapter, backbone, data, records, unreadable, precision, device)
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
     if output is not None:
@@ -80,9 +93,9 @@ def evaluate(
         console.print_json(result)
     else:
         _print_table(result)
-    if result["skipped"]:
-        for name, reason in result["skipped"].items():
-            console.say(f"skipped {name}: {reason}")
+    for name, reason in result["skipped"].items():
+        console.say(f"skipped {name}: {reason}")
+    if result["dropped_videos"]:
         raise typer.Exit(1)
 
 
@@ -93,14 +106,19 @@ def _refuse_beside_scores(options: dict[str, object]) -> None:
             raise ConfigError(f"{name} says nothing about --scores, which are measured as they are")
 
 
-def _choose_split(data: Path, videos: Path | None, split: str | None) -> "list[Record]":
+def _choose_split(
+    adapter: Path | None, data: Path, videos: Path | None, split: str | None
+) -> "list[Record]":
     from mvadapter.data.folder import read_records
+    from mvadapter.encoder.checkpoint import read_record
     from mvadapter.errors import UnknownNameError
 
     records = read_records(data, videos)
     splits = {record.split for record in records}
     if split is None:
-        split = next(iter(splits)) if len(splits) == 1 else "test"
+        training = {} if adapter is None else read_record(adapter).training
+        usual = training.get("recipe", {}).get("data", {}).get("test_split", "test")
+        split = next(iter(splits)) if len(splits) == 1 else usual
     if split not in splits:
         raise UnknownNameError(f"split of {data}", split, splits)
     return [record for record in records if record.split == split]
@@ -109,6 +127,7 @@ def _choose_split(data: Path, videos: Path | None, split: str | None) -> "list[R
 def _evaluate_records(
     adapter: Path | None,
     backbone_name: str | None,
+    data: Path,
     records: "list[Record]",
     unreadable: "UnreadablePolicy",
     precision: "PrecisionChoice",
@@ -117,12 +136,13 @@ def _evaluate_records(
     from mvadapter.adapters.build import build_adapter
     from mvadapter.adapters.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.data.batches import FrameLoader
+    from mvadapter.data.origin import missing_captions
     from mvadapter.data.records import fingerprint
     from mvadapter.encoder.checkpoint import load_adapter, read_record
     from mvadapter.encoder.encode import Encoder
     from mvadapter.encoder.precision import choose_precision
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+    from mvadapter.evaluation.frames import open_frames
 
     if adapter is None:
         backbone = Backbone.load(backbone_name or "tiny", device=device)
@@ -133,12 +153,7 @@ def _evaluate_records(
         backbone = Backbone.load(backbone_name or record.base_model_name_or_path, device=device)
         encoder, training = load_adapter(adapter, backbone), record.training
     with (
-        FrameLoader(
-            records,
-            num_frames=encoder.inputs.num_frames,
-            sampling=encoder.inputs.sampling,
-            image_px=backbone.vision.image_px,
-        ) as loader,
+        open_frames(encoder, records, data) as loader,
         console.progress("embedding videos") as advance,
     ):
         settings = EmbeddingSettings(
@@ -147,6 +162,7 @@ def _evaluate_records(
             on_progress=advance,
         )
         embedded = embed_records(encoder, records, loader, settings)
+    missing = missing_captions(data, records[0].split)
     return {
         "encoder": f"{encoder.adapter.config.name} on {backbone.name}",
         "selection": training.get("selection"),
@@ -154,6 +170,10 @@ def _evaluate_records(
         "data_fingerprint": fingerprint(records),
         **_report_table(embedded.report(), len(embedded.videos)),
         "skipped": {record.id: reason for record, reason in embedded.skipped},
+        "missing": list(missing),
+        "dropped_videos": len(missing) + len(embedded.skipped),
+        "dropped_queries": sum(missing.values())
+        + sum(len(record.captions) for record, _ in embedded.skipped),
     }
 
 
@@ -180,6 +200,7 @@ def _evaluate_scores(scores: Path, caption_video: Path | None) -> dict[str, Any]
         "selection": None,
         **_report_table(report, matrix.shape[1]),
         "skipped": {},
+        "dropped_videos": 0,
     }
 
 
@@ -222,8 +243,14 @@ def _print_table(result: dict[str, Any]) -> None:
         ]
         for key, label in directions.items()
     ]
+    title = f"{result['encoder']}: {result['num_captions']} captions, {result['num_videos']} videos"
+    if result["dropped_videos"]:
+        title += (
+            f"\n{result['split']} minus {result['dropped_videos']}: "
+            f"{result['dropped_queries']} queries dropped"
+        )
     console.print_table(
-        f"{result['encoder']}: {result['num_captions']} captions, {result['num_videos']} videos",
+        title,
         ["", "R@1", "R@5", "R@10", "Sum", "MdR", "MnR"],
         rows,
     )
