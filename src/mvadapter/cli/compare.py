@@ -95,7 +95,7 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
         raise ConfigError(
-            f"{option} takes numbers with commas, such as 1,2, got {text!r}"
+            f"{option} takes numbers with commas (1,2), got {text!r}"
         ) from error
 
 
