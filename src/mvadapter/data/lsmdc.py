@@ -32,7 +32,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
             gatherer.fault(where, f"expected {_NUM_COLUMNS} columns, got {len(columns)}")
             continue
         video, caption = columns[0].strip(), columns[-1]
-        # A few pieces have two sentences (128,118 for 128,085 pieces, Rohrbach et al. 2017).
+        # A line is a sentence, so a piece that comes again has another one.
         if video not in gatherer.videos:
             gatherer.video(video, where)
         gatherer.caption(video, caption, where)

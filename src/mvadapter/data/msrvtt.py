@@ -21,7 +21,8 @@ from mvadapter.errors import DataError
 
 _CAPTIONS = AnnotationFile(
     name="MSRVTT_data.json",
-    # CLIP4Clip's, and the official train/val and test files joined.
+    # CLIP4Clip's; and the official train/val and test files joined, as the tests here have them,
+    # which has no published id.
     blobs=("f41b0f660f", "7f141a49c0"),
     advice="it comes with CLIP4Clip's msrvtt_data.zip",
 )

@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -95,6 +99,31 @@ def test_an_interrupted_run_goes_on_where_it_was(table, records, monkeypatch):
     report = store(table, records)
 
     assert sorted(seen) == ["v3", "v4"]
+    assert (report.num_stored, report.num_new) == (5, 2)
+
+
+def test_a_killed_run_keeps_what_was_stored(table, records):
+    code = """
+import os, sys
+from pathlib import Path
+from mvadapter.data import frame_cache
+from mvadapter.data.batches import FrameSettings
+from mvadapter.data.records import Record
+frame_cache._SHARD_BYTES = 1
+table, *videos = map(Path, sys.argv[1:])
+records = [Record(id=f"v{n}", video=video, captions=("one",)) for n, video in enumerate(videos)]
+frame_cache.store_frames(
+    table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_threads=2,
+    on_progress=lambda done, total: done == 3 and os.kill(os.getpid(), 9),
+)
+"""
+    videos = dict.fromkeys(str(record.video) for record in records)
+    killed = subprocess.run([sys.executable, "-c", code, str(table), *videos], check=False)
+
+    report = store(table, records)
+
+    assert killed.returncode == -signal.SIGKILL
+    # The third one is stored before progress is told of it.
     assert (report.num_stored, report.num_new) == (5, 2)
 
 
