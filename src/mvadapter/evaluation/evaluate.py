@@ -11,9 +11,10 @@ from mvadapter.data.records import Record
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import Precision, autocast
 from mvadapter.errors import DataError, VideoError
-from mvadapter.evaluation.metrics import RetrievalReport, retrieval_metrics
-from mvadapter.scoring.similarity import cosine_scores
-from mvadapter.shapes import CaptionEmbeddings, CaptionVideo, Scores, VideoEmbeddings
+from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.evaluation.ranks import RetrievalRanks, retrieval_ranks
+from mvadapter.scoring.blocks import ScoreBlocks
+from mvadapter.shapes import CaptionEmbeddings, CaptionVideo, VideoEmbeddings
 
 UnreadablePolicy: TypeAlias = Literal["error", "skip"]
 """What a video that gives no frames does to an evaluation."""
@@ -33,13 +34,17 @@ class EmbeddedRecords:
     """Records without frames, and why; neither they nor their captions are embedded."""
 
     @property
-    def scores(self) -> Scores:
+    def scores(self) -> ScoreBlocks:
         """Every caption against every video."""
-        return cosine_scores(self.captions, self.videos)
+        return ScoreBlocks.of_embeddings(self.captions, self.videos)
+
+    def ranks(self) -> RetrievalRanks:
+        """Rank the right item of every query in both directions."""
+        return retrieval_ranks(self.scores, self.caption_video)
 
     def report(self) -> RetrievalReport:
         """Measure retrieval in both directions."""
-        return retrieval_metrics(self.scores, self.caption_video)
+        return RetrievalReport.from_ranks(self.ranks())
 
 
 @dataclass(slots=True, kw_only=True)
