@@ -11,6 +11,8 @@ from mvadapter.evaluation.ranks import QueryRanks, RetrievalRanks, retrieval_ran
 from mvadapter.scoring.blocks import ScoreBlocks
 from mvadapter.shapes import CaptionVideo, Scores
 
+RECALLS_AT = (1, 5, 10)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalMetrics:

@@ -13,6 +13,13 @@ from mvadapter.scoring.blocks import SCORES_PER_BLOCK, ScoreBlocks
 from mvadapter.shapes import CaptionVideo
 
 
+def expected_hits(
+    num_better: Int[np.ndarray, " query"], num_equal: Int[np.ndarray, " query"], k: int
+) -> Float[np.ndarray, " query"]:
+    """The chance of each query's right item to be among the first ``k``, ties broken at random."""
+    return np.clip((k - num_better) / (num_equal + 1), 0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QueryRanks:
     """Where the right item came for each query."""
@@ -38,7 +45,7 @@ class QueryRanks:
 
     def hits(self, k: int) -> Float[np.ndarray, " query"]:
         """The chance of each query's right item to be among the first ``k``."""
-        return np.clip((k - self.num_better) / (self.num_equal + 1), 0.0, 1.0)
+        return expected_hits(self.num_better, self.num_equal, k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
