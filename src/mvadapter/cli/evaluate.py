@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mvadapter.data.records import Record
     from mvadapter.encoder.encode import Encoder
-    from mvadapter.encoder.precision import PrecisionChoice
+    from mvadapter.encoder.precision import Precision, PrecisionChoice
     from mvadapter.evaluation.evaluate import UnreadablePolicy
     from mvadapter.evaluation.measure import Evaluation
     from mvadapter.scoring.blocks import ScoreBlocks
@@ -209,7 +209,7 @@ def _load_encoder(
     from mvadapter.encoder.checkpoint import load_adapter, read_record
     from mvadapter.encoder.encode import Encoder
 
-    if device == "cuda":
+    if device == "cuda" and world.size > 1:
         device = f"cuda:{world.local_index}"
     if adapter is None:
         backbone = Backbone.load(backbone_name or "tiny", device=device)
@@ -233,6 +233,8 @@ def _embed(
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_captions, embed_records
     from mvadapter.scoring.blocks import ScoreBlocks
 
+    # Each process would time its own; all take what the first one found.
+    choices = world.gather_lines([choose_precision(precision, encoder)])
     with (
         FrameLoader(
             records,
@@ -243,7 +245,7 @@ def _embed(
         _progress(world) as advance,
     ):
         settings = EmbeddingSettings(
-            precision=choose_precision(precision, encoder),
+            precision=cast("Precision", choices[0]),
             unreadable=unreadable,
             on_progress=advance,
             world=world,

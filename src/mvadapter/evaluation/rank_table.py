@@ -128,24 +128,33 @@ def read_rank_table(path: Path) -> pyarrow.Table:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected ranks that `evaluate --ranks` wrote")
     try:
-        match path.suffix.lower():
-            case ".csv":
-                table = pyarrow.csv.read_csv(
-                    path,
-                    parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-                    convert_options=pyarrow.csv.ConvertOptions(column_types=_SCHEMA),
-                )
-            case ".parquet":
-                table = pyarrow.parquet.read_table(path)
-            case _:
-                options = pyarrow.json.ParseOptions(explicit_schema=_SCHEMA)
-                table = pyarrow.json.read_json(path, parse_options=options)
-        return table.select(_SCHEMA.names).cast(_SCHEMA)
+        table = _read_any(path).select(_SCHEMA.names).cast(_SCHEMA)
     except (pyarrow.ArrowException, KeyError) as error:
         reason = str(error).strip("'\"").splitlines()[0]
         raise DataError(
             f"{path}: not the ranks that `evaluate --ranks` writes: {reason}"
         ) from error
+    for name in _SCHEMA.names:
+        if table[name].null_count:
+            raise DataError(
+                f"{path}: not the ranks that `evaluate --ranks` writes: a row has no {name}"
+            )
+    return table
+
+
+def _read_any(path: Path) -> pyarrow.Table:
+    match path.suffix.lower():
+        case ".csv":
+            return pyarrow.csv.read_csv(
+                path,
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+                convert_options=pyarrow.csv.ConvertOptions(column_types=_SCHEMA),
+            )
+        case ".parquet":
+            return pyarrow.parquet.read_table(path)
+        case _:
+            options = pyarrow.json.ParseOptions(explicit_schema=_SCHEMA)
+            return pyarrow.json.read_json(path, parse_options=options)
 
 
 def compare_ranks(

@@ -24,6 +24,7 @@ from mvadapter.shapes import FrameImages
 FRAMES_PER_STRIP = 5
 _STRIP_HEIGHT_PX = 100
 _GAP_PX = 3
+_GAP_COLOR = (128, 128, 128)
 _EXAMPLES = 6
 # What a result holds only where it was asked for, or where there are records.
 _OPTIONAL = ("split", "data_fingerprint", "against", "dual_softmax", "query_bank_norm")
@@ -112,13 +113,13 @@ def write_report(
         examples=[
             {
                 "id": "best",
-                "title": "Queries that found their video",
+                "title": "Best queries",
                 "note": "Text to video: best rank first, then the highest score; a video once.",
                 "queries": [_query(place, ranks.text_to_video, names) for place in best],
             },
             {
                 "id": "worst",
-                "title": "Queries that went furthest astray",
+                "title": "Worst queries",
                 "note": "Text to video: worst rank first; a video once.",
                 "queries": [_query(place, ranks.text_to_video, names) for place in worst],
             },
@@ -136,7 +137,8 @@ def _strip(label: str, images: FrameImages | None) -> _Strip:
         frame.resize((max(1, round(frame.width * height / frame.height)), height))
         for frame in frames
     ]
-    row = Image.new("RGB", (sum(frame.width + _GAP_PX for frame in frames) - _GAP_PX, height))
+    width = sum(frame.width + _GAP_PX for frame in frames) - _GAP_PX
+    row = Image.new("RGB", (width, height), _GAP_COLOR)
     left = 0
     for frame in frames:
         row.paste(frame, (left, 0))
@@ -171,15 +173,14 @@ def rank_bins(ranks: QueryRanks) -> list[_Bin]:
     ]
 
 
-def choose_examples(
-    ranks: QueryRanks,
-) -> tuple[Int[np.ndarray, " best"], Int[np.ndarray, " worst"]]:
+def choose_examples(ranks: QueryRanks) -> tuple[list[int], list[int]]:
     """Choose the best and the worst queries, of each right item one, and none in both."""
     order = np.lexsort((-ranks.right_score, ranks.ranks))
     best, worst = _one_an_item(order, ranks), _one_an_item(order[::-1], ranks)
     num_best = min(_EXAMPLES, (len(order) + 1) // 2)
     best = best[:num_best]
-    return best, worst[~np.isin(worst, best)][: min(_EXAMPLES, len(order) - num_best)]
+    worst = worst[~np.isin(worst, best)][: min(_EXAMPLES, len(order) - num_best)]
+    return best.tolist(), worst.tolist()
 
 
 def _one_an_item(order: Int[np.ndarray, " query"], ranks: QueryRanks) -> Int[np.ndarray, " chosen"]:
