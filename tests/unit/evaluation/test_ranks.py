@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -174,6 +176,22 @@ def test_nan_is_refused_with_its_first_row_whatever_the_blocks(scores_per_block)
         retrieval_ranks(
             ScoreBlocks.of_matrix(scores), [2, 1, 0, 0], scores_per_block=scores_per_block
         )
+
+
+@given(scores_with_ties(), st.integers(1, 30))
+def test_no_more_scores_are_held_than_a_block_of_them(case, scores_per_block):
+    scores, owners = case
+    blocks, held = ScoreBlocks.of_matrix(scores), []
+
+    def rows(positions):
+        held.append(len(positions))
+        return blocks.rows(positions)
+
+    watched = dataclasses.replace(blocks, rows=rows)
+    retrieval_ranks(watched, owners, scores_per_block=scores_per_block)
+
+    assert sum(held) == 2 * len(scores)
+    assert max(held) <= max(1, scores_per_block // scores.shape[1])
 
 
 def test_a_report_sums_up_the_ranks():
