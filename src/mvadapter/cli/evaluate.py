@@ -143,8 +143,8 @@ def evaluate(
         bank = _choose_bank(data, videos, query_bank, records[0].split)
         with world.joined():
             encoder, selection = _load_encoder(adapter, backbone, device, world)
-            subject = _embed(encoder, records, bank, unreadable, precision, world)
-        subject.about["selection"] = selection
+            about = {"selection": selection, "split": records[0].split}
+            subject = _embed(encoder, records, bank, unreadable, precision, world, about)
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
     if world.index > 0:
@@ -226,6 +226,7 @@ def _embed(
     unreadable: "UnreadablePolicy",
     precision: "PrecisionChoice",
     world: "World",
+    about: dict[str, Any],
 ) -> _Subject:
     from mvadapter.data.batches import FrameLoader
     from mvadapter.data.records import fingerprint
@@ -255,7 +256,7 @@ def _embed(
     return _Subject(
         about={
             "encoder": f"{encoder.adapter.config.name} on {encoder.backbone.name}",
-            "split": records[0].split,
+            **about,
             "data_fingerprint": fingerprint(records),
         },
         scores=embedded.scores,

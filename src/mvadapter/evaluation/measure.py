@@ -123,11 +123,16 @@ def directions_table(ranks: RetrievalRanks) -> dict[str, Any]:
 
 
 def direction_table(ranks: QueryRanks) -> dict[str, Any]:
-    """The numbers of one direction as plain values, each recall with its bootstrap interval."""
+    """The numbers of one direction as plain values, each recall with its bootstrap interval.
+
+    The captions of one video are drawn together.
+    """
     metrics = RetrievalMetrics.from_ranks(ranks)
     intervals = {}
     for k in RECALLS_AT:
-        interval = bootstrap_interval(100 * ranks.hits(k), confidence_percent=CONFIDENCE_PERCENT)
+        interval = bootstrap_interval(
+            100 * ranks.hits(k), group=ranks.video, confidence_percent=CONFIDENCE_PERCENT
+        )
         intervals[f"recall_at_{k}"] = {"low": interval.low, "high": interval.high}
     return {
         **dataclasses.asdict(metrics),

@@ -12,6 +12,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
+from jaxtyping import Float
 
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.evaluation.bootstrap import paired_bootstrap
@@ -162,6 +163,8 @@ def compare_ranks(
 ) -> dict[str, Any]:
     """Test the recalls of two systems on the same queries: ours minus theirs, by direction.
 
+    The captions of one video are drawn together.
+
     Raises:
         DataError: The two answered other queries, or chose from another number of items.
     """
@@ -169,20 +172,25 @@ def compare_ranks(
     differences: dict[str, Any] = {}
     for direction in ours["direction"].unique().to_pylist():
         is_here = pyarrow.compute.equal(ours["direction"], direction)
-        sides = [
-            [table[name].filter(is_here).to_numpy() for name in ("num_better", "num_equal")]
-            for table in (ours, theirs)
-        ]
+        here, there = ours.filter(is_here), theirs.filter(is_here)
+        video = here["right" if direction == "text_to_video" else "query"]
+        group = video.combine_chunks().dictionary_encode().indices.to_numpy()
         differences[direction] = {
             f"recall_at_{k}": dataclasses.asdict(
                 paired_bootstrap(
-                    *(100 * expected_hits(better, equal, k) for better, equal in sides),
+                    100 * _hits(here, k),
+                    100 * _hits(there, k),
+                    group=group,
                     confidence_percent=confidence_percent,
                 )
             )
             for k in RECALLS_AT
         }
     return differences
+
+
+def _hits(table: pyarrow.Table, k: int) -> Float[np.ndarray, " query"]:
+    return expected_hits(table["num_better"].to_numpy(), table["num_equal"].to_numpy(), k)
 
 
 def _check_same_queries(ours: pyarrow.Table, theirs: pyarrow.Table) -> None:

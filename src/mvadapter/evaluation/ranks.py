@@ -37,6 +37,8 @@ class QueryRanks:
     first: Int[np.ndarray, " query"]
     """The position of the item that came first; the right one where it did, if only in a tie."""
     right_score: Float[np.ndarray, " query"]
+    video: Int[np.ndarray, " query"]
+    """The position of the video that the query is, or asks for."""
 
     @property
     def ranks(self) -> Float[np.ndarray, " query"]:
@@ -150,6 +152,7 @@ def _rank_videos(
         right=_numpy(owner),
         first=_numpy(first),
         right_score=_numpy(right_scores),
+        video=_numpy(owner),
     )
     return ranks, right_scores
 
@@ -188,7 +191,7 @@ def _rank_captions(
     first = torch.where(top == best, own_best, top_caption)[videos]
     # A video's own captions do not compete with one another.
     own_equal = torch.bincount(owner[is_best], minlength=num_videos)
-    shared = {"query": videos, "right_score": _numpy(best)[videos]}
+    shared = {"query": videos, "video": videos, "right_score": _numpy(best)[videos]}
     return (
         QueryRanks(
             num_better=_numpy(groups.better)[videos],

@@ -138,6 +138,7 @@ def made_ranks(num_better, num_items=1000, num_equal=0, right=None):
         right=np.arange(size) if right is None else np.asarray(right),
         first=np.arange(size),
         right_score=np.linspace(1, 0, size),
+        video=np.arange(size),
     )
 
 
