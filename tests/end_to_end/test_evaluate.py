@@ -116,6 +116,17 @@ def test_two_processes_give_the_numbers_of_one(everything, table, random_clip_fo
     assert done.stderr.count("skipped 17.mp4") == 1
 
 
+def test_a_failure_in_one_process_ends_them_all(table, random_clip_folder):
+    done = mvadapter(
+        "evaluate", "--data", table, "--backbone", random_clip_folder, "--split", "test",
+        launcher=["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"],
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "mvadapter: error: " in done.stderr and "17.mp4" in done.stderr
+
+
 def test_a_system_is_tested_against_another_query_by_query(tmp_path):
     generator = np.random.default_rng(0)
     worse = generator.standard_normal((200, 200)) + 2 * np.eye(200)

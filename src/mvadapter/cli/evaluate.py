@@ -421,7 +421,9 @@ def _print_table(result: dict[str, Any]) -> None:
         ["", "R@1", "R@5", "R@10", "Sum", "MdR", "MnR"],
         rows,
     )
-    console.say("below each recall, its 95 % bootstrap interval over queries")
+    console.say(
+        f"below each recall, its {result['confidence_percent']:g} % bootstrap interval over queries"
+    )
     if "against" in result:
         _print_differences(result["against"], direction_labels(result["protocol"]))
     selection = result["selection"] or ""
@@ -435,7 +437,7 @@ def _print_differences(against: dict[str, Any], labels: dict[str, str]) -> None:
         return f"{difference['mean']:+.1f}\n{bounds}\np {difference['p_value']:.3f}"
 
     console.print_table(
-        f"More than {against['ranks']}, by a paired bootstrap over the same queries",
+        f"Recall minus that of {against['ranks']}, by a paired bootstrap over the same queries",
         ["", "R@1", "R@5", "R@10"],
         [
             [label, *(cell(against["differences"][key][f"recall_at_{k}"]) for k in (1, 5, 10))]
