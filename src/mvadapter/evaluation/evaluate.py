@@ -109,7 +109,6 @@ def _embed_videos(
     videos, positions = [torch.zeros(0, encoder.backbone.dim, device=device)], []
     reasons: dict[int, str] = {}
     batches = _share(num_records, settings.videos_per_batch, settings.world)
-    loader.prefetch(batches[0] if batches else range(0))
     for number, batch in enumerate(batches):
         loader.prefetch([position for ahead in batches[number : number + 2] for position in ahead])
         frames = []

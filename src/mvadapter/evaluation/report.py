@@ -125,7 +125,8 @@ def write_report(
             },
         ],
     )
-    write_text(path, page)
+    # A file name that is no UTF-8 is shown with its bytes as escapes.
+    write_text(path, page.encode("utf-8", "backslashreplace").decode())
 
 
 def _strip(label: str, images: FrameImages | None) -> _Strip:

@@ -31,6 +31,9 @@ class ScoreBlocks:
     @classmethod
     def of_embeddings(cls, captions: CaptionEmbeddings, videos: VideoEmbeddings) -> "ScoreBlocks":
         """Their cosines; any block has the bits that `cosine_scores` gives the whole matrix."""
+        if captions.device.type == "mps":
+            # Apple's GPUs have no float64.
+            captions, videos = captions.cpu(), videos.cpu()
         gallery = on_grid(videos)
         return cls(
             num_captions=len(captions),

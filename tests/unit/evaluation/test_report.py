@@ -117,12 +117,14 @@ def test_a_page_without_records_has_no_pictures(tmp_path):
         "protocol": "one-caption", "encoder": "scores.npy", "selection": None, "num_videos": 3,
         "num_captions": 3, "confidence_percent": 95.0, **directions_table(ranks), "skipped": {},
     }  # fmt: skip
-    names = Names(captions=list("abc"), videos=list("abc"), frames=lambda _: None)
+    names = Names(captions=list("abc"), videos=["a", "b", "\udcff.mp4"], frames=lambda _: None)
 
     write_report(tmp_path / "report.html", result, ranks, names)
 
     text = (tmp_path / "report.html").read_text()
     assert "<img" not in text
+    # A file name that is no UTF-8.
+    assert r"\udcff.mp4" in text
     assert "dual softmax" not in text
     assert "Left out" not in text
 
