@@ -23,12 +23,15 @@ def write_commands(_app: object) -> None:
 
     from mvadapter.cli.main import app  # noqa: PLC0415
 
-    names = sorted(command.name for command in app.registered_commands)
+    names = {command.name: [command.name] for command in app.registered_commands}
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands:
+            names[f"{group.name} {command.name}"] = [group.name, command.name]
     page = ["# Commands", ""]
     page += ["Exit codes: 0 done, 1 ran but something was skipped, 2 bad usage or bad input,"]
     page += ["130 stopped with Ctrl-C and ready to go on.", ""]
-    for name in names:
-        result = CliRunner().invoke(app, [name, "--help"], prog_name="mvadapter")
+    for name, words in sorted(names.items()):
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="mvadapter")
         lines = (line.rstrip() for line in result.output.strip().splitlines())
         page += [f"## {name}", "", "```text", *lines, "```", ""]
     path = Path(__file__).parent / "reference" / "commands.md"

@@ -139,19 +139,14 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
     """Measure both directions and reversal accuracy on drawn videos, in percent."""
     from dataclasses import asdict
 
-    from mvadapter.data.batches import FrameLoader
     from mvadapter.data.stories import reverse_caption
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+    from mvadapter.evaluation.frames import open_frames
     from mvadapter.evaluation.reversal import measure_reversal
 
     settings = EmbeddingSettings()
-    with FrameLoader(
-        records,
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
-    ) as loader:
+    with open_frames(encoder, records) as loader:
         embedded = embed_records(encoder, records, loader, settings)
         reversal = measure_reversal(encoder, records, loader, embedded, reverse_caption, settings)
     ranks = embedded.ranks()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.data import prepared_table
+from mvadapter.data.datasets import DATASETS, DatasetName
 from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -42,12 +44,18 @@ class _Subject:
     records: "Sequence[Record]" = ()
     """Whose videos these are; none for a matrix of scores."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Videos that were left out, and why."""
+    """Videos that give no frames, and why."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """These and the ones that had no file when the table was made, with their captions' number."""
 
 
 def evaluate(
     adapter: Annotated[
         Path | None, typer.Argument(help="An adapter folder; without one, the frozen CLIP.")
+    ] = None,
+    dataset: Annotated[
+        DatasetName | None,
+        typer.Argument(help="A dataset, as 'data prepare' wrote it to DATASET.parquet or --data."),
     ] = None,
     data: Annotated[
         Path | None,
@@ -58,7 +66,10 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Which rows; by default 'test', or all where there is one split."),
+        typer.Option(
+            help="Which rows; by default the test split of the dataset or of the adapter's recipe, "
+            "or the only one."
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -130,21 +141,25 @@ def evaluate(
     if ranks is not None:
         check_rank_suffix(ranks)
     other_ranks = None if against is None else read_rank_table(against)
+    if dataset is not None and scores is None:
+        data = prepared_table(dataset, data)
+        split = split or DATASETS[dataset].test_split
     if data is not None and caption_video is not None:
         raise ConfigError("--caption-video belongs to --scores; a table names its own videos")
     world = World.from_environment()
     if scores is not None and data is None:
-        _refuse_beside_scores(
-            {"ADAPTER": adapter, "--videos": videos, "--split": split, "--backbone": backbone}
-        )
+        _refuse_beside_scores({
+            "ADAPTER": adapter, "DATASET": dataset, "--videos": videos, "--split": split,
+            "--backbone": backbone,
+        })  # fmt: skip
         subject = _read_scores(scores, caption_video, query_bank)
     elif data is not None and scores is None:
-        records = _choose_split(data, videos, split)
+        records = _choose_split(adapter, data, videos, split)
         bank = _choose_bank(data, videos, query_bank, records[0].split)
         with world.joined():
             encoder, selection = _load_encoder(adapter, backbone, device, world)
-            about = {"selection": selection, "split": records[0].split}
-            subject = _embed(encoder, records, bank, unreadable, precision, world, about)
+            subject = _embed(encoder, data, records, bank, unreadable, precision, world)
+        subject.about["selection"] = selection
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
     if world.index > 0:
@@ -171,14 +186,19 @@ def _refuse_beside_scores(options: dict[str, object]) -> None:
             raise ConfigError(f"{name} says nothing about --scores, which are measured as they are")
 
 
-def _choose_split(data: Path, videos: Path | None, split: str | None) -> "list[Record]":
+def _choose_split(
+    adapter: Path | None, data: Path, videos: Path | None, split: str | None
+) -> "list[Record]":
     from mvadapter.data.folder import read_records
+    from mvadapter.encoder.checkpoint import read_record
     from mvadapter.errors import UnknownNameError
 
     records = read_records(data, videos)
     splits = {record.split for record in records}
     if split is None:
-        split = next(iter(splits)) if len(splits) == 1 else "test"
+        training = {} if adapter is None else read_record(adapter).training
+        usual = training.get("recipe", {}).get("data", {}).get("test_split", "test")
+        split = next(iter(splits)) if len(splits) == 1 else usual
     if split not in splits:
         raise UnknownNameError(f"split of {data}", split, splits)
     return [record for record in records if record.split == split]
@@ -195,7 +215,9 @@ def _choose_bank(
             f"--query-bank {split} is the split that is evaluated; a bank holds training captions"
         )
     return tuple(
-        caption for record in _choose_split(data, videos, split) for caption in record.captions
+        caption
+        for record in _choose_split(None, data, videos, split)
+        for caption in record.captions
     )
 
 
@@ -221,28 +243,33 @@ def _load_encoder(
 
 def _embed(
     encoder: "Encoder",
+    data: Path,
     records: "list[Record]",
     bank: Sequence[str],
     unreadable: "UnreadablePolicy",
     precision: "PrecisionChoice",
     world: "World",
-    about: dict[str, Any],
 ) -> _Subject:
-    from mvadapter.data.batches import FrameLoader
+    from mvadapter.data.origin import missing_captions, read_origin
     from mvadapter.data.records import fingerprint
     from mvadapter.encoder.precision import choose_precision
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_captions, embed_records
+    from mvadapter.evaluation.frames import open_frames
     from mvadapter.scoring.blocks import ScoreBlocks
 
+    origin, split = read_origin(data), records[0].split
+    missing = missing_captions(data, split)
+    about: dict[str, Any] = {
+        "encoder": f"{encoder.adapter.config.name} on {encoder.backbone.name}",
+        "split": split,
+        "data_fingerprint": fingerprint(records),
+    }
+    if origin is not None and DATASETS[origin.dataset].joins_captions:
+        about["protocol"] = "paragraph"
     # Each process would time its own; all take what the first one found.
     choices = world.gather_lines([choose_precision(precision, encoder)])
     with (
-        FrameLoader(
-            records,
-            num_frames=encoder.inputs.num_frames,
-            sampling=encoder.inputs.sampling,
-            image_px=encoder.backbone.vision.image_px,
-        ) as loader,
+        open_frames(encoder, records, data) as loader,
         _progress(world) as advance,
     ):
         settings = EmbeddingSettings(
@@ -254,11 +281,7 @@ def _embed(
         embedded = embed_records(encoder, records, loader, settings)
         bank_captions = embed_captions(encoder, bank, settings)
     return _Subject(
-        about={
-            "encoder": f"{encoder.adapter.config.name} on {encoder.backbone.name}",
-            **about,
-            "data_fingerprint": fingerprint(records),
-        },
+        about=about,
         scores=embedded.scores,
         caption_video=embedded.caption_video,
         captions=[caption for record in embedded.kept for caption in record.captions],
@@ -266,6 +289,7 @@ def _embed(
         bank=ScoreBlocks.of_embeddings(bank_captions, embedded.videos) if bank else None,
         records=embedded.kept,
         skipped={record.id: reason for record, reason in embedded.skipped},
+        dropped=missing | {record.id: len(record.captions) for record, _ in embedded.skipped},
     )
 
 
@@ -356,7 +380,13 @@ def _result(
             "is_transductive": False,
             "text_to_video": direction_table(evaluation.query_bank_norm),
         }
-    return {**result, "skipped": subject.skipped}
+    return {
+        **result,
+        "skipped": subject.skipped,
+        "missing": [video for video in subject.dropped if video not in subject.skipped],
+        "dropped_videos": len(subject.dropped),
+        "dropped_queries": sum(subject.dropped.values()),
+    }
 
 
 def _write_report(
@@ -393,9 +423,9 @@ def _show(result: dict[str, Any], output: Path | None, *, as_json: bool) -> None
         console.print_json(result)
     else:
         _print_table(result)
-    if result["skipped"]:
-        for name, reason in result["skipped"].items():
-            console.say(f"skipped {name}: {reason}")
+    for name, reason in result["skipped"].items():
+        console.say(f"skipped {name}: {reason}")
+    if result["dropped_videos"]:
         raise typer.Exit(1)
 
 
@@ -416,8 +446,14 @@ def _print_table(result: dict[str, Any]) -> None:
         ]
         for label, direction in labelled_directions(result)
     ]
+    title = f"{result['encoder']}: {result['num_captions']} captions, {result['num_videos']} videos"
+    if result["dropped_videos"]:
+        title += (
+            f"\n{result['split']} minus {result['dropped_videos']}: "
+            f"{result['dropped_queries']} queries dropped"
+        )
     console.print_table(
-        f"{result['encoder']}: {result['num_captions']} captions, {result['num_videos']} videos",
+        title,
         ["", "R@1", "R@5", "R@10", "Sum", "MdR", "MnR"],
         rows,
     )

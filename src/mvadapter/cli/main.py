@@ -12,6 +12,7 @@ import typer
 from mvadapter.cli import console
 from mvadapter.cli.compare import compare
 from mvadapter.cli.cut import cut
+from mvadapter.cli.data import data
 from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
 from mvadapter.cli.index import index_videos
@@ -37,6 +38,7 @@ def _root() -> None:
 
 app.command("compare")(compare)
 app.command("cut")(cut)
+app.add_typer(data, name="data")
 app.command("demo")(demo)
 app.command("evaluate")(evaluate)
 app.command("index")(index_videos)

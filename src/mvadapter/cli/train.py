@@ -11,12 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.data import prepared_table
+from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
 
 
 def train(
     recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe, TOML; without one, give --data.")
+        str | None,
+        typer.Argument(
+            help="A recipe, TOML, or a dataset: " + ", ".join(DATASETS) + ". Without, give --data."
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -68,13 +73,25 @@ def train(
     given = {key: value for key, value in options.items() if value is not None}
     given |= dict(_parse_setting(text) for text in set_ or ())
     if recipe is None and data is None:
-        raise ConfigError("nothing to train on: name a recipe, or a table with --data")
+        raise ConfigError("nothing to train on: name a recipe or a dataset, or a table with --data")
 
+    from mvadapter.data.origin import missing_captions
     from mvadapter.training.loop import Surroundings, train
-    from mvadapter.training.recipe import read_recipe
+    from mvadapter.training.recipe import dataset_settings, read_recipe
 
-    settings = read_recipe(recipe, given)
+    if recipe is not None and recipe in DATASETS:
+        table = prepared_table(recipe, data)
+        usual = {"data.path": str(table), **dataset_settings(DATASETS[recipe])}
+        settings = read_recipe(None, usual | given)
+    else:
+        settings = read_recipe(recipe, given)
     records = settings.records(output / "videos")
+    missing = missing_captions(Path(settings.data.path), settings.data.train_split)
+    if missing:
+        console.say(
+            f"{settings.data.train_split} minus {len(missing)}: {sum(missing.values())} captions "
+            f"dropped, whose videos were missing when the table was prepared"
+        )
     with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
         surroundings = Surroundings(
             device=device,
@@ -98,6 +115,7 @@ def train(
                 "steps": result.num_steps,
                 "best_epoch": result.best_epoch,
                 "metrics": result.metrics,
+                "missing": list(missing),
                 "skipped": result.skipped,
             }
         )

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvadapter.data.batches import FrameLoader, stack_videos
+from mvadapter.data.batches import stack_videos
 from mvadapter.data.records import Record
 from mvadapter.data.stories import NEEDS, reverse_caption
 from mvadapter.data.synthetic import need_of
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.reversal import measure_reversal
 from mvadapter.training.loss import symmetric_info_nce
@@ -64,12 +65,7 @@ def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Meas
         recipe: Says whether the videos are drawn, and then need reversal.
     """
     settings = EmbeddingSettings(unreadable="skip")
-    with FrameLoader(
-        records,
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
-    ) as loader:
+    with open_frames(encoder, records) as loader:
         embedded = embed_records(encoder, records, loader, settings)
         hits = {}
         if recipe.data.is_drawn:
@@ -133,12 +129,7 @@ def measure_cost(
     encoder = make_encoder()
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
-    with FrameLoader(
-        records,
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
-    ) as loader:
+    with open_frames(encoder, records) as loader:
         # The first video again and again where there are too few: only the sizes matter.
         frames = [loader.frames(0)] + [loader.frames(i % len(records)) for i in range(1, size)]
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)

@@ -1,7 +1,7 @@
 """Records in, batches out: which pairs go together, and their decoded frames."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -98,36 +98,57 @@ class FrameSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSettings:
+    """Which frames of a record are taken, and what becomes of them."""
+
+    num_frames: int
+    """Frames per record, fewer for a short video."""
+    sampling: Sampling
+    """Which ones."""
+    image_px: int
+    """Side of the square that the model sees."""
+
+    def decode(self, record: Record) -> FrameBytes:
+        """Decode the frames of a record and cut them to the model's square.
+
+        Raises:
+            VideoError: The video gives none.
+        """
+        segment = read_segment(
+            record.video,
+            self.num_frames,
+            record.start_seconds,
+            record.end_seconds,
+            sampling=self.sampling,
+        )
+        return resize_and_crop(segment.images, self.image_px)
+
+
 class FrameLoader:
-    """Decodes frames of records ahead of their use, on threads, and keeps what fits in memory.
+    """Reads frames of records ahead of their use, on threads, and keeps what fits in memory.
 
     Args:
         records: The records, which are asked for by position.
-        num_frames: Frames per record.
-        sampling: Which ones.
-        image_px: Side of the square that the model sees.
-        num_threads: How many records are decoded at once.
-        cache_bytes: Decoded frames up to this size stay in memory for the next time.
+        read: Gives the frames of one record, such as `FrameSettings.decode`.
+        num_threads: How many records are read at once.
+        cache_bytes: Frames up to this size stay in memory for the next time.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
+        read: Callable[[Record], FrameBytes],
         *,
-        num_frames: int,
-        sampling: Sampling,
-        image_px: int,
         num_threads: int = 2,
         cache_bytes: int = 0,
     ) -> None:
         self._records = records
-        self._num_frames = num_frames
-        self._sampling: Sampling = sampling
-        self._image_px = image_px
+        self._read = read
         self._free_bytes = cache_bytes
         self._kept: dict[int, FrameBytes] = {}
         self._coming: OrderedDict[int, Future[FrameBytes]] = OrderedDict()
-        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="frames")
 
     def __enter__(self) -> "FrameLoader":
         return self
@@ -136,14 +157,14 @@ class FrameLoader:
         self.close()
 
     def close(self) -> None:
-        """Stop decoding."""
+        """Stop reading."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def prefetch(self, records: Sequence[int]) -> None:
-        """Begin to decode records that will be asked for soon."""
+        """Begin to read records that will be asked for soon."""
         for record in records:
             if record not in self._kept and record not in self._coming:
-                self._coming[record] = self._pool.submit(self._decode, record)
+                self._coming[record] = self._pool.submit(self._read, self._records[record])
 
     def frames(self, record: int) -> FrameBytes:
         """The frames of a record: uint8, cut to the model's square, fewer for a short video.
@@ -159,14 +180,3 @@ class FrameLoader:
             self._free_bytes -= frames.nbytes
             self._kept[record] = frames
         return frames
-
-    def _decode(self, record: int) -> FrameBytes:
-        wanted = self._records[record]
-        segment = read_segment(
-            wanted.video,
-            self._num_frames,
-            wanted.start_seconds,
-            wanted.end_seconds,
-            sampling=self._sampling,
-        )
-        return resize_and_crop(segment.images, self._image_px)

@@ -12,7 +12,7 @@ class Record:
     """A segment of a video, or a whole one, with the captions that belong to it."""
 
     id: str
-    """Unique in its dataset."""
+    """Unique in its split."""
     video: Path
     """The file."""
     captions: tuple[str, ...]

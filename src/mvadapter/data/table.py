@@ -1,8 +1,9 @@
-"""A table of videos and captions in, records out.
+"""A table of videos and captions in, records out; and the other way round.
 
 CSV, JSONL or Parquet with the columns ``video`` and ``caption`` and, optionally,
-``start_seconds``, ``end_seconds``, ``split``, ``id``, ``group``. Rows with one video and span are
-several captions of it. Other columns are left alone, unless they look like a misspelt one of these.
+``start_seconds``, ``end_seconds``, ``split``, ``id``, ``group``. Rows with one video, span and
+split are several captions of it. Other columns are left alone, unless they look like a misspelt one
+of these.
 """
 
 import csv
@@ -10,7 +11,7 @@ import dataclasses
 import json
 import math
 import os.path
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from mvadapter.data.origin import read_origin
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError
+from mvadapter.files import written_whole
 
 _REQUIRED = ("video", "caption")
 _OPTIONAL = ("start_seconds", "end_seconds", "split", "id", "group")
@@ -32,32 +35,100 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
     Args:
         path: The table; its suffix says which of the three formats it has.
         videos: The folder that the videos' names start from, and that they may not leave; by
-            default the table's own.
+            default the one that it was prepared from, or else the table's own.
 
     Raises:
         DataError: The table or a row of it cannot be used; the message says which line.
     """
     path = Path(path)
-    root = path.parent if videos is None else Path(videos)
-    groups: dict[tuple[Path, float | None, float | None], Record] = {}
+    origin = read_origin(path)
+    if videos is not None:
+        root = Path(videos)
+    else:
+        root = path.parent if origin is None else path.parent / origin.videos
+    drafts: dict[tuple[object, ...], tuple[Record, list[str]]] = {}
+    # The same by what a row says, so that only the first row of a segment is looked at closely.
+    known: dict[tuple[str, ...], tuple[Record, list[str]]] = {}
     for line, row in _rows(path):
         where = f"{path}:{line}"
-        record = _record(row, root, where)
-        key = (record.video, record.start_seconds, record.end_seconds)
-        known = groups.get(key)
-        groups[key] = record if known is None else _with_caption(known, record, where)
-    if not groups:
+        cells = tuple(repr(row.get(column)) for column in ("video", *_OPTIONAL))
+        if cells not in known:
+            record = _record(row, root, where)
+            segment = (record.video, record.start_seconds, record.end_seconds, record.split)
+            known[cells] = drafts.setdefault(segment, (record, []))
+            if record.id != (first := known[cells][0].id):
+                raise DataError(f"{where}: one segment has two ids, {first!r} and {record.id!r}")
+        known[cells][1].append(_text(row, "caption", where))
+    if not drafts:
         raise DataError(f"{path}: the table has no rows; expected columns {', '.join(_REQUIRED)}")
-    records = list(groups.values())
-    seen: dict[str, Record] = {}
+    records = [dataclasses.replace(record, captions=tuple(c)) for record, c in drafts.values()]
+    _check_ids(records, path)
+    return records
+
+
+def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
+    """Write records as a table, whole; `read_table` gives them back.
+
+    Args:
+        path: The table; its suffix says which of the three formats it gets.
+        records: What it says; at least one.
+        videos: The folder that the videos' names start from.
+
+    Raises:
+        DataError: The suffix is none of a table.
+        OSError: The folder cannot be made or written to.
+    """
+    used = [name for name in _OPTIONAL if any(_cell(record, name) for record in records)]
+    rows: list[dict[str, str | float | None]] = [
+        {
+            "video": record.video.relative_to(videos).as_posix(),
+            "caption": caption,
+            **{name: _cell(record, name) for name in used},
+        }
+        for record in records
+        for caption in record.captions
+    ]
+    check_suffix(path)
+    with written_whole(path) as aside:
+        match path.suffix.lower():
+            case ".csv":
+                with aside.open("w", encoding="utf-8", newline="") as file:
+                    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+            case ".jsonl":
+                lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                aside.write_text("".join(lines), encoding="utf-8")
+            case _:
+                pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose name is not that of a table.
+
+    Raises:
+        DataError: It is not.
+    """
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise DataError(
+            f"{path}: tables end in {', '.join(TABLE_SUFFIXES)}, this one in {path.suffix!r}"
+        )
+
+
+def _cell(record: Record, column: str) -> str | float | None:
+    value: str | float | None = getattr(record, column)
+    return value
+
+
+def _check_ids(records: Sequence[Record], path: Path) -> None:
+    seen: dict[tuple[str, str], Record] = {}
     for record in records:
-        if record.id in seen:
+        other = seen.setdefault((record.split, record.id), record)
+        if other is not record:
             raise DataError(
-                f"{path}: id {record.id!r} stands for two segments, {seen[record.id].video} and "
+                f"{path}: id {record.id!r} stands for two segments, {other.video} and "
                 f"{record.video}; give each its own"
             )
-        seen[record.id] = record
-    return records
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -68,17 +139,14 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)})")
+    check_suffix(path)
     match path.suffix.lower():
         case ".csv":
             yield from _csv_rows(path)
         case ".jsonl":
             yield from _jsonl_rows(path)
-        case ".parquet":
+        case _:
             yield from _parquet_rows(path)
-        case suffix:
-            raise DataError(
-                f"{path}: tables end in {', '.join(TABLE_SUFFIXES)}, this one in {suffix!r}"
-            )
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -141,7 +209,7 @@ def _check_columns(columns: Any, where: str) -> None:  # noqa: ANN401 - any coll
 
 
 def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
-    name, caption = (_text(row, column, where) for column in _REQUIRED)
+    name = _text(row, "video", where)
     start, end = (_seconds(row, column, where) for column in ("start_seconds", "end_seconds"))
     if start is not None and end is not None and not start < end:
         raise DataError(f"{where}: the segment must end after it starts, got {start} to {end} s")
@@ -149,7 +217,7 @@ def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
     return Record(
         id=_label(row, "id") or f"{name}{span}",
         video=resolve_video(name, root, where),
-        captions=(caption,),
+        captions=(),
         start_seconds=start,
         end_seconds=end,
         split=_label(row, "split") or "train",
@@ -171,16 +239,6 @@ def resolve_video(name: str, root: Path, where: str) -> Path:
             f"with --videos"
         )
     return path
-
-
-def _with_caption(known: Record, more: Record, where: str) -> Record:
-    if known.split != more.split:
-        raise DataError(
-            f"{where}: {more.id!r} is in split {more.split!r} here and in {known.split!r} before"
-        )
-    if known.id != more.id:
-        raise DataError(f"{where}: one segment has two ids, {known.id!r} and {more.id!r}")
-    return dataclasses.replace(known, captions=known.captions + more.captions)
 
 
 def _label(row: Mapping[str, Any], column: str) -> str:

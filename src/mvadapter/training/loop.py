@@ -17,12 +17,14 @@ import torch
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.data.batches import FrameLoader, Pair, epoch_batches, stack_videos
+from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
 from mvadapter.errors import TrainingError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.training.log import RunLog
 from mvadapter.training.loss import symmetric_info_nce
@@ -80,8 +82,8 @@ def train(
 
     Args:
         recipe: All that decides the run.
-        records: The dataset; of it the split "train" is used, and "test" only if the recipe
-            selects on it.
+        records: The dataset; of it the recipe's train split is used, and its test split only if
+            the recipe selects on it.
         folder: Where the adapter and the run's state go.
         surroundings: Device, threads, and whom to tell.
 
@@ -101,9 +103,11 @@ def train(
     )
     if not encoder.trainable_parameters():
         raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
+    reading = {"num_threads": surroundings.num_threads, "cache_bytes": _CACHE_BYTES // 2}
+    table = Path(recipe.data.path)
     with (
-        _loader(parts.train, encoder, surroundings) as train_frames,
-        _loader(parts.selection, encoder, surroundings) as selection_frames,
+        open_frames(encoder, parts.train, table, **reading) as train_frames,
+        open_frames(encoder, parts.selection, table, **reading) as selection_frames,
     ):
         loaders = (train_frames, selection_frames)
         return _Run(recipe, parts, encoder, loaders, Path(folder), surroundings).go()
@@ -126,14 +130,24 @@ def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
     where the recipe says so.
 
     Raises:
-        TrainingError: Fewer than two videos are left to train on, or there is no test split.
+        TrainingError: Fewer than two videos are left to train on, there is no test split, or what
+            trains is also tested.
     """
-    train = [record for record in records if record.split == "train"]
+    train_split, test_split = recipe.data.train_split, recipe.data.test_split
+    train = [record for record in records if record.split == train_split]
+    if not train:
+        found = ", ".join(sorted({record.split for record in records}))
+        raise TrainingError(
+            f"no row has split {train_split!r}, only {found}; name the one to train on with "
+            f"data.train_split"
+        )
+    test = [record for record in records if record.split == test_split]
+    _refuse_leaks(train, test)
     units = sorted({_unit(record) for record in train})
     if recipe.train.select_on == "test":
-        selection = [record for record in records if record.split == "test"]
+        selection = test
         if not selection:
-            raise TrainingError("select_on is 'test', but no row has split 'test'")
+            raise TrainingError(f"select_on is 'test', but no row has split {test_split!r}")
         name = "TEST SPLIT: the numbers on it are not honest"
     else:
         order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(units))
@@ -146,10 +160,25 @@ def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
             name = "nothing: the last epoch (too few videos to hold some out)"
     if len({record.video for record in train}) < 2:
         raise TrainingError(
-            f"training needs at least 2 videos in split 'train', found {len(units)} before "
+            f"training needs at least 2 videos in split {train_split!r}, found {len(units)} before "
             f"holding any out; a batch takes its negatives from other videos"
         )
     return Parts(train=train, selection=selection, selection_name=name)
+
+
+def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
+    """Refuse a segment that trains and is tested.
+
+    Raises:
+        TrainingError: There is one.
+    """
+    tested = {(record.video, record.start_seconds, record.end_seconds) for record in test}
+    for record in train:
+        if (record.video, record.start_seconds, record.end_seconds) in tested:
+            raise TrainingError(
+                f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, which "
+                f"the adapter will be measured on; take it out of one of them"
+            )
 
 
 def _unit(record: Record) -> str:
@@ -293,12 +322,14 @@ class _Run:
         ).report()
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
+        data = self._recipe.data
         return {
             "recipe": self._progress.recipe,
             "data": {
-                "name": Path(self._recipe.data.path).name,
+                "name": Path(data.path).name,
                 "fingerprint": self._progress.data_fingerprint,
                 "train_records": len(self._parts.train),
+                "missing_videos": len(missing_captions(Path(data.path), data.train_split)),
             },
             "selection": self._parts.selection_name,
             "epoch": epoch,
@@ -340,17 +371,6 @@ def selection_metrics(report: RetrievalReport) -> dict[str, float]:
         for name, metrics in directions.items()
         for k in (1, 5, 10)
     }
-
-
-def _loader(records: Sequence[Record], encoder: Encoder, surroundings: Surroundings) -> FrameLoader:
-    return FrameLoader(
-        records,
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
-        num_threads=surroundings.num_threads,
-        cache_bytes=_CACHE_BYTES // 2,
-    )
 
 
 def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: Path) -> None:

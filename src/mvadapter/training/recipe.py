@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.data.annotations import Dataset
 from mvadapter.data.folder import read_records
 from mvadapter.data.records import Record
 from mvadapter.data.synthetic import SyntheticSettings, synthetic_records
@@ -31,7 +32,13 @@ class DataSettings:
     """A table, or a folder with captions, relative to the recipe; or "synthetic" for videos that
     are drawn as [synthetic] says."""
     videos: str = ""
-    """The folder that the videos' names start from; by default the table's own."""
+    """The folder that the videos' names start from; by default the one that the table was prepared
+    from, or else the table's own."""
+    train_split: str = "train"
+    """The rows to train on."""
+    test_split: str = "test"
+    """The rows that the adapter will be measured on; they never train, and are not read unless
+    ``train.select_on`` says so."""
 
     @property
     def is_drawn(self) -> bool:
@@ -125,6 +132,19 @@ class Recipe:
         if self.data.is_drawn:
             return synthetic_records(self.synthetic, folder)
         return read_records(self.data.path, self.data.videos or None)
+
+
+def dataset_settings(dataset: Dataset) -> dict[str, Any]:
+    """The settings that a dataset decides, by names such as "train.epochs"."""
+    return {
+        "data.train_split": dataset.train_split,
+        "data.test_split": dataset.test_split,
+        "inputs.num_frames": dataset.num_frames,
+        "inputs.num_words": dataset.num_words,
+        "inputs.sampling": dataset.sampling,
+        "train.epochs": dataset.epochs,
+        "train.batch_size": dataset.batch_size,
+    }
 
 
 def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Recipe:

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_videos import write_video
-from mvadapter.data.batches import FrameLoader, epoch_batches, stack_videos
+from mvadapter.data.batches import FrameLoader, FrameSettings, epoch_batches, stack_videos
 from mvadapter.data.records import Record
 from mvadapter.errors import VideoError
+
+SETTINGS = FrameSettings(num_frames=4, sampling="uniform", image_px=16)
 
 
 def records_with(*num_captions, group=""):
@@ -92,9 +94,7 @@ def loader(tmp_path):
         Record(id="good", video=good, captions=("one",)),
         Record(id="bad", video=tmp_path / "bad.mp4", captions=("two",)),
     ]
-    with FrameLoader(
-        records, num_frames=4, sampling="uniform", image_px=16, cache_bytes=10**6
-    ) as loader:
+    with FrameLoader(records, SETTINGS.decode, cache_bytes=10**6) as loader:
         yield loader
 
 
@@ -117,9 +117,7 @@ def test_a_group_larger_than_a_batch_is_split():
 
 def test_what_does_not_fit_into_the_cache_is_decoded_again(tmp_path):
     record = Record(id="a", video=write_video(tmp_path / "a.mp4", 10), captions=("one",))
-    with FrameLoader(
-        [record], num_frames=4, sampling="uniform", image_px=16, cache_bytes=10
-    ) as loader:
+    with FrameLoader([record], SETTINGS.decode, cache_bytes=10) as loader:
         first, second = loader.frames(0), loader.frames(0)
 
     assert first is not second

@@ -6,8 +6,8 @@ import pyarrow.parquet
 import pytest
 
 from mvadapter.data.folder import read_records
-from mvadapter.data.records import fingerprint
-from mvadapter.data.table import read_table
+from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.table import read_table, write_table
 from mvadapter.errors import DataError
 
 
@@ -94,7 +94,6 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
             "video,caption,start_seconds,end_seconds\na.mp4,one,3,2\n",
             r"must end after it starts, got 3\.0 to 2\.0 s",
         ),
-        ("video,caption,split\na.mp4,one,train\na.mp4,two,test\n", r"t\.csv:3: .* in split 'test'"),
         ("video,caption,id\na.mp4,one,x\nb.mp4,two,x\n", "id 'x' stands for two segments"),
         ("video,caption,id\na.mp4,one,x\na.mp4,two,y\n", "one segment has two ids, 'x' and 'y'"),
         ("video,caption\n", "the table has no rows"),
@@ -104,6 +103,51 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
 def test_a_row_that_cannot_be_used_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_table(write(tmp_path / "t.csv", text))
+
+
+def test_a_video_may_be_in_several_splits_with_captions_of_their_own(tmp_path):
+    rows = ["a.mp4,one,1k-A", "a.mp4,one,test-full", "a.mp4,two,test-full"]
+    table = write(tmp_path / "t.csv", "\n".join(["video,caption,split", *rows]) + "\n")
+
+    records = read_table(table)
+
+    assert [(record.id, record.split, record.captions) for record in records] == [
+        ("a.mp4", "1k-A", ("one",)),
+        ("a.mp4", "test-full", ("one", "two")),
+    ]
+
+
+def test_a_segment_is_one_record_however_its_rows_are_spelled(tmp_path):
+    rows = ["a.mp4,one,1,x", "./a.mp4,two,1.0,x"]
+    table = write(tmp_path / "t.csv", "\n".join(["video,caption,start_seconds,id", *rows]) + "\n")
+
+    assert [record.captions for record in read_table(table)] == [("one", "two")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_written_table_is_read_back_as_it_was(tmp_path, suffix):
+    records = [
+        Record(
+            id="x",
+            video=tmp_path / "videos" / "sub" / "a b.mp4",
+            captions=('with "quotes", and a comma', "zwei\u2028Zeilen"),
+            end_seconds=31.0,
+            split="test",
+        ),
+        Record(id="y", video=tmp_path / "videos" / "b.mp4", captions=("one",), split="test"),
+    ]
+
+    write_table(tmp_path / f"t{suffix}", records, tmp_path / "videos")
+
+    assert read_table(tmp_path / f"t{suffix}", tmp_path / "videos") == records
+
+
+def test_a_table_is_not_written_under_another_suffix(tmp_path):
+    record = Record(id="x", video=tmp_path / "a.mp4", captions=("one",))
+
+    with pytest.raises(DataError, match=r"tables end in \.csv, \.jsonl, \.parquet"):
+        write_table(tmp_path / "t.txt", [record], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path):

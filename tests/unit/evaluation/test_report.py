@@ -54,6 +54,9 @@ def page(tmp_path_factory):
             "differences": compare_ranks(table, table, confidence_percent=95.0),
         },
         "skipped": {EVIL: f"no frames {EVIL}"},
+        "missing": [EVIL],
+        "dropped_videos": 2,
+        "dropped_queries": 3,
     }
     path = tmp_path_factory.mktemp("a report") / "report.html"
     names = Names(captions=captions, videos=videos, frames=painted_frames)
@@ -116,6 +119,7 @@ def test_a_page_without_records_has_no_pictures(tmp_path):
     result = {
         "protocol": "one-caption", "encoder": "scores.npy", "selection": None, "num_videos": 3,
         "num_captions": 3, "confidence_percent": 95.0, **directions_table(ranks), "skipped": {},
+        "missing": [], "dropped_videos": 0, "dropped_queries": 0,
     }  # fmt: skip
     names = Names(captions=list("abc"), videos=["a", "b", "\udcff.mp4"], frames=lambda _: None)
 
@@ -126,7 +130,7 @@ def test_a_page_without_records_has_no_pictures(tmp_path):
     # A file name that is no UTF-8.
     assert r"\udcff.mp4" in text
     assert "dual softmax" not in text
-    assert "Left out" not in text
+    assert "Dropped" not in text
 
 
 def made_ranks(num_better, num_items=1000, num_equal=0, right=None):

@@ -215,3 +215,31 @@ def test_a_frozen_clip_has_nothing_to_train(recipe, records, tmp_path):
 
     with pytest.raises(TrainingError, match="'frozen' has nothing to train"):
         train(dataclasses.replace(recipe, method=FrozenConfig()), records, tmp_path)
+
+
+def test_the_recipe_names_the_splits_that_train_and_test(recipe, records):
+    renamed = [
+        dataclasses.replace(record, split={"train": "train-9k", "test": "1k-A"}[record.split])
+        for record in records
+    ]
+    data = dataclasses.replace(recipe.data, train_split="train-9k", test_split="1k-A")
+    recipe = dataclasses.replace(change(recipe, select_on="test"), data=data)
+
+    parts = split_records(renamed, recipe)
+
+    assert {record.split for record in parts.train} == {"train-9k"}
+    assert {record.split for record in parts.selection} == {"1k-A"}
+
+
+def test_a_train_split_that_no_row_has_is_refused_with_the_ones_there_are(recipe, records):
+    data = dataclasses.replace(recipe.data, train_split="train-9k")
+
+    with pytest.raises(TrainingError, match="no row has split 'train-9k', only test, train"):
+        split_records(records, dataclasses.replace(recipe, data=data))
+
+
+def test_what_is_tested_does_not_train(recipe, records):
+    leak = dataclasses.replace(records[0], split="test")
+
+    with pytest.raises(TrainingError, match=r"'0\.mp4' is in split 'train' and in split 'test'"):
+        split_records([*records, leak], recipe)

@@ -1,9 +1,10 @@
 import pytest
 
 from mvadapter import FrozenConfig, MvAdapterConfig
+from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
 from mvadapter.training.optimizer import learning_rate
-from mvadapter.training.recipe import TrainSettings, read_recipe
+from mvadapter.training.recipe import TrainSettings, dataset_settings, read_recipe
 
 
 def recipe(tmp_path, text):
@@ -112,3 +113,27 @@ def test_the_learning_rate_rises_and_then_falls_along_a_cosine():
     assert rates[6] == pytest.approx(0.5)
     assert rates[3:] == sorted(rates[3:], reverse=True)
     assert 0 < rates[-1] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "words", "epochs", "batch_size", "splits"),
+    [
+        ("msrvtt", 12, 32, 5, 128, ("train-9k", "1k-A")),
+        ("msvd", 12, 32, 5, 128, ("train", "test")),
+        ("lsmdc", 12, 32, 5, 128, ("train", "test")),
+        ("didemo", 32, 64, 15, 64, ("train", "test")),
+        ("activitynet", 32, 64, 15, 64, ("train", "val1")),
+    ],
+)
+def test_a_dataset_decides_settings_and_options_take_their_place(
+    name, frames, words, epochs, batch_size, splits
+):
+    usual = dataset_settings(DATASETS[name])
+
+    recipe = read_recipe(None, {"data.path": "t.csv", **usual, "train.seed": 3})
+    other = read_recipe(None, {"data.path": "t.csv", **usual, "train.epochs": 1})
+
+    assert (recipe.inputs.num_frames, recipe.inputs.num_words) == (frames, words)
+    assert (recipe.train.epochs, recipe.train.batch_size) == (epochs, batch_size)
+    assert (recipe.data.train_split, recipe.data.test_split) == splits
+    assert other.train.epochs == 1

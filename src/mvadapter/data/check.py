@@ -1,0 +1,292 @@
+"""A dataset's files in, what is wrong with them out."""
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from mvadapter.data.annotations import (
+    AnnotationFile,
+    AnnotationFolder,
+    Captions,
+    Dataset,
+    Split,
+    SplitCaptions,
+    git_blob_id,
+)
+from mvadapter.data.batches import FrameSettings
+from mvadapter.data.find import VideoFiles
+from mvadapter.data.frame_cache import packed
+from mvadapter.data.records import Record
+from mvadapter.errors import DataError, VideoError
+from mvadapter.files import hash_file
+
+ProblemKind: TypeAlias = Literal[
+    "absent", "changed", "annotation", "count", "overlap",
+    "missing", "ambiguous", "unreadable", "too short", "duplicate",
+]  # fmt: skip
+"""Absent and changed are annotation files; overlap is a video that trains and is tested."""
+
+CountCut: TypeAlias = Callable[[Sequence[str], int], int]
+"""How many of some captions are longer than so many tokens, start and end included."""
+
+# CLIP's tokenizer begins by cutting text so; what it then does can only make more of it.
+_WORDS = re.compile(r"'(?:s|t|re|ve|m|ll|d)\b|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE)
+# What the usual CLIPs take.
+_STORED_PX = 224
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that is wrong, in one line that says where."""
+
+    kind: ProblemKind
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much a split holds."""
+
+    videos: int
+    captions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitReport:
+    """What was found of one split."""
+
+    expected: Counts
+    found: Counts | None
+    """None where its files are absent or cannot be read at all."""
+    num_cut: int = 0
+    """Captions longer than the dataset's number of words, whose end the model does not see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameEstimate:
+    """What ``data prepare --frames`` would take, which decodes the same frames as the check."""
+
+    num_videos: int
+    seconds: float
+    num_bytes: int
+
+
+@dataclass(slots=True, kw_only=True)
+class CheckReport:
+    """What is there and what is wrong with it."""
+
+    splits: dict[str, SplitReport] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    estimate: FrameEstimate | None = None
+
+    def add(self, kind: ProblemKind, texts: Iterable[str]) -> None:
+        """Note problems of one kind."""
+        self.problems += [Problem(kind=kind, text=text) for text in texts]
+
+
+def count_long(captions: Sequence[str], num_words: int) -> int:
+    """Count captions that have more words than there is room for beside start and end.
+
+    A lower bound of those that are cut, for a tokenizer splits rare words further.
+    """
+    return sum(len(_WORDS.findall(caption)) > num_words - 2 for caption in captions)
+
+
+def check_annotations(
+    dataset: Dataset, folder: AnnotationFolder, count_cut: CountCut = count_long
+) -> tuple[CheckReport, dict[str, Captions]]:
+    """Check a dataset's annotation files.
+
+    Args:
+        dataset: The dataset.
+        folder: Its annotation files.
+        count_cut: Counts captions that are too long.
+
+    Returns:
+        The report, and the captions of each split that can be read.
+    """
+    report = CheckReport()
+    for file in dataset.files:
+        if folder.find(file) is not None and file.blobs:
+            report.add("changed", _differences(folder, file))
+    read: dict[str, Captions] = {}
+    for split in dataset.splits:
+        expected = Counts(videos=split.num_videos, captions=split.num_captions)
+        if lacks := folder.absent(split):
+            report.add("absent", [f"{split.name}: {lack}" for lack in lacks])
+            report.splits[split.name] = SplitReport(expected=expected, found=None)
+            continue
+        try:
+            found = dataset.captions(folder, split)
+        except DataError as error:
+            report.add("annotation", [f"{split.name}: {error}"])
+            report.splits[split.name] = SplitReport(expected=expected, found=None)
+            continue
+        read[split.name] = found.captions
+        report.add("annotation", [f"{split.name}: {fault}" for fault in found.faults])
+        report.splits[split.name] = _counted(found, expected, dataset.num_words, count_cut)
+        report.add("count", _miscount(split.name, report.splits[split.name]))
+    for split in dataset.splits:
+        report.add("overlap", _overlaps(split, read))
+    return report, read
+
+
+def check_videos(
+    dataset: Dataset,
+    files: VideoFiles,
+    splits: Mapping[str, Captions],
+    report: CheckReport,
+    *,
+    num_threads: int,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> None:
+    """Check a dataset's video files, adding to a report of its annotations.
+
+    Of every file the frames are decoded that the model takes; files of equal size are compared.
+
+    Args:
+        dataset: The dataset.
+        files: Its video files.
+        splits: The captions of each split.
+        report: What is added to.
+        num_threads: How many files are looked at once.
+        on_progress: Called with how many files are done and how many there are.
+    """
+    found: dict[str, Path] = {}
+    for name, captions in splits.items():
+        missing = []
+        for video in captions:
+            try:
+                file = files.find(video)
+            except DataError as error:
+                report.add("ambiguous", [f"{name}: {error}"])
+                continue
+            if file is None:
+                missing.append(f"{name}: no file for {video!r} in {files.folder}")
+            else:
+                found[video] = file
+        report.add("missing", missing)
+    settings = FrameSettings(
+        num_frames=dataset.num_frames, sampling=dataset.sampling, image_px=_STORED_PX
+    )
+    records = [
+        Record(id=video, video=file, captions=(), end_seconds=dataset.end_seconds)
+        for video, file in found.items()
+    ]
+    began, num_bytes, sound = time.monotonic(), 0, {}
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="check") as pool:
+        looks = pool.map(lambda record: _look_at(record, settings), records)
+        for done, (record, look) in enumerate(zip(records, looks, strict=True), start=1):
+            report.problems += look.problems
+            if look.num_bytes:
+                num_bytes += look.num_bytes
+                sound[record.id] = record.video
+            on_progress(done, len(records))
+    report.estimate = FrameEstimate(
+        num_videos=len(sound), seconds=time.monotonic() - began, num_bytes=num_bytes
+    )
+    report.problems += _same_content(dataset, sound, splits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one video file gives."""
+
+    num_bytes: int = 0
+    """The size of its frames when they are stored."""
+    problems: tuple[Problem, ...] = ()
+
+
+def _look_at(record: Record, settings: FrameSettings) -> _Look:
+    try:
+        frames = settings.decode(record)
+    except VideoError as error:
+        return _Look(problems=(Problem(kind="unreadable", text=str(error)),))
+    num_bytes = sum(map(len, packed(frames)))
+    if len(frames) == settings.num_frames:
+        return _Look(num_bytes=num_bytes)
+    text = f"{record.video}: {len(frames)} frames, the model takes {settings.num_frames}"
+    return _Look(num_bytes=num_bytes, problems=(Problem(kind="too short", text=text),))
+
+
+def _differences(folder: AnnotationFolder, file: AnnotationFile) -> list[str]:
+    try:
+        blob = git_blob_id(folder.content(file))
+    except DataError as error:
+        return [str(error)]
+    if blob in file.blobs:
+        return []
+    known = " or ".join(file.blobs)
+    return [f"{folder.where(file)}: is not the known file (git blob {blob}, known: {known})"]
+
+
+def _counted(
+    found: SplitCaptions, expected: Counts, num_words: int, count_cut: CountCut
+) -> SplitReport:
+    captions = [caption for texts in found.captions.values() for caption in texts]
+    return SplitReport(
+        expected=expected,
+        found=Counts(videos=len(found.captions), captions=len(captions)),
+        num_cut=count_cut(captions, num_words),
+    )
+
+
+def _miscount(name: str, report: SplitReport) -> list[str]:
+    found, expected = report.found, report.expected
+    if found is None or found == expected:
+        return []
+    return [
+        f"{name}: expected {expected.videos} videos with {expected.captions} captions, "
+        f"found {found.videos} with {found.captions}"
+    ]
+
+
+def _overlaps(split: Split, read: Mapping[str, Captions]) -> list[str]:
+    return [
+        f"{video!r} is in {other} and in {split.name}"
+        for other in split.apart_from
+        for video in read.get(split.name, ())
+        if video in read.get(other, ())
+    ]
+
+
+def _same_content(
+    dataset: Dataset, found: Mapping[str, Path], splits: Mapping[str, Captions]
+) -> list[Problem]:
+    sizes: defaultdict[int, list[str]] = defaultdict(list)
+    for video, file in found.items():
+        sizes[file.stat().st_size].append(video)
+    contents: defaultdict[str, list[str]] = defaultdict(list)
+    for videos in sizes.values():
+        if len(videos) > 1:
+            for video in videos:
+                contents[hash_file(found[video])].append(video)
+    problems = []
+    for first, *others in contents.values():
+        for other in others:
+            text = f"{found[first]} and {found[other]} have the same content"
+            apart = _parted(dataset, splits, first, other)
+            if apart is not None:
+                text += f", and are in {apart[0]} and {apart[1]}"
+            problems.append(Problem(kind="duplicate" if apart is None else "overlap", text=text))
+    return problems
+
+
+def _parted(
+    dataset: Dataset, splits: Mapping[str, Captions], first: str, second: str
+) -> tuple[str, str] | None:
+    """The two splits, one of which trains what the other tests, that two videos are in."""
+    for split in dataset.splits:
+        for other in split.apart_from:
+            tested, trained = splits.get(split.name, ()), splits.get(other, ())
+            if (first in tested and second in trained) or (second in tested and first in trained):
+                return other, split.name
+    return None

@@ -1,0 +1,323 @@
+"""Records in, their frames on disk; later the frames out, without decoding a video again.
+
+Beside a table lies ``TABLE.frames/``, and in it a folder for each number of frames, sampling and
+size, such as ``12-uniform-224px``. It holds shards, Arrow files whose rows are the JPEGs of one
+record each, and ``index.parquet``, which says where each record is. A shard is written whole, and
+only then the index that names it, so that whatever ends the process, the index is right.
+"""
+
+import hashlib
+import io
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+import numpy as np
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
+import torch
+from PIL import Image
+
+from mvadapter.data.batches import FrameBytes, FrameLoader, FrameSettings
+from mvadapter.data.records import Record
+from mvadapter.errors import DataError, VideoError
+from mvadapter.files import written_whole
+from mvadapter.video.sample import Sampling
+
+log = logging.getLogger(__name__)
+
+_INDEX = "index.parquet"
+_IMAGES = "images"
+# What is lost when the process is killed is at most one shard.
+_SHARD_BYTES = 64 * 2**20
+_SHARD_SECONDS = 30.0
+_JPEG_QUALITY = 95
+
+_Key: TypeAlias = tuple[str, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """Where the frames of one record are."""
+
+    id: str
+    start_seconds: float | None
+    end_seconds: float | None
+    size_bytes: int
+    """Of the video file that they were decoded from; another size means another video."""
+    shard: str
+    row: int
+    sha256: str
+    """Of the stored images, one after the other."""
+
+    @property
+    def key(self) -> _Key:
+        return self.id, self.start_seconds, self.end_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """What storing frames came to."""
+
+    folder: Path
+    num_stored: int
+    """Records whose frames are there now."""
+    num_new: int
+    """Those that were not there before."""
+    num_bytes: int
+    """The size of the folder."""
+    skipped: dict[str, str]
+    """Record id -> why its video gives no frames."""
+
+
+class FrameCache:
+    """The stored frames of a table's records.
+
+    Args:
+        folder: One of `cache_folders`, or a new one.
+        settings: What was, or will be, stored there.
+
+    Raises:
+        DataError: The index is damaged.
+    """
+
+    def __init__(self, folder: Path, settings: FrameSettings) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._shards: dict[str, pyarrow.Table | None] = {}
+        self._entries = _read_index(folder / _INDEX)
+
+    def frames(self, record: Record) -> FrameBytes:
+        """The stored frames of a record; of one that was not stored, the decoded ones.
+
+        Raises:
+            VideoError: They are not stored, and the video gives none.
+        """
+        images = self.stored(record)
+        if images is None:
+            return self._settings.decode(record)
+        return _unpacked(images)
+
+    def stored(self, record: Record) -> list[bytes] | None:
+        """The images of a record as they are stored; None where they are not, or are damaged."""
+        entry = self._entries.get(_key(record))
+        if entry is None or not _is_made_from(entry, record.video):
+            return None
+        shard = self._shard(entry.shard)
+        if shard is not None and entry.row < len(shard):
+            images: list[bytes] = shard.column(_IMAGES)[entry.row].as_py()
+            if _checksum(images) == entry.sha256:
+                return images
+        log.warning(
+            "%s: the stored frames of %s are damaged, so its video is decoded; "
+            "mvadapter data prepare --frames stores them again",
+            self.folder / entry.shard,
+            record.id,
+        )
+        return None
+
+    def add(self, records: Sequence[Record], images: Sequence[list[bytes]]) -> None:
+        """Store the images of records as one more shard.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        # Not one that the index names; one that it does not name was cut short and is replaced.
+        taken = [int(Path(entry.shard).stem) for entry in self._entries.values()]
+        name = f"{max(taken, default=-1) + 1:06}.arrow"
+        shard = pyarrow.table({_IMAGES: pyarrow.array(images, pyarrow.list_(pyarrow.binary()))})
+        with (
+            written_whole(self.folder / name) as aside,
+            pyarrow.ipc.new_file(aside, shard.schema) as file,
+        ):
+            file.write_table(shard)
+        self._shards.pop(name, None)
+        for row, (record, stored) in enumerate(zip(records, images, strict=True)):
+            entry = _Entry(
+                id=record.id,
+                start_seconds=record.start_seconds,
+                end_seconds=record.end_seconds,
+                size_bytes=record.video.stat().st_size,
+                shard=name,
+                row=row,
+                sha256=_checksum(stored),
+            )
+            self._entries[entry.key] = entry
+        with written_whole(self.folder / _INDEX) as aside:
+            rows = [asdict(entry) for entry in self._entries.values()]
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
+
+    def _shard(self, name: str) -> pyarrow.Table | None:
+        if name not in self._shards:
+            try:
+                # Rows are copied out of the mapped file when they are asked for.
+                with pyarrow.memory_map(str(self.folder / name)) as file:
+                    shard = pyarrow.ipc.open_file(file).read_all()
+                # Damaged offsets would otherwise be followed out of the file.
+                shard.validate(full=True)
+            except (pyarrow.ArrowException, OSError):
+                shard = None
+            self._shards[name] = shard
+        return self._shards[name]
+
+
+class _ShardWriter:
+    """Collects images and adds them to a cache, a shard at a time."""
+
+    def __init__(self, cache: FrameCache) -> None:
+        self._cache = cache
+        self._start_over()
+
+    def __enter__(self) -> "_ShardWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Also after Ctrl-C, so that nothing decoded is lost.
+        self._flush()
+
+    def add(self, record: Record, images: list[bytes]) -> None:
+        self._records.append(record)
+        self._images.append(images)
+        self._num_bytes += sum(map(len, images))
+        waited = time.monotonic() - self._began_at
+        if self._num_bytes >= _SHARD_BYTES or waited >= _SHARD_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._records:
+            self._cache.add(self._records, self._images)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._records: list[Record] = []
+        self._images: list[list[bytes]] = []
+        self._num_bytes = 0
+        self._began_at = time.monotonic()
+
+
+def store_frames(
+    table: Path,
+    records: Sequence[Record],
+    settings: FrameSettings,
+    *,
+    num_threads: int,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> StoreReport:
+    """Decode the videos of records once and store their frames beside the table.
+
+    What is stored already stays, unless it is damaged or the video has changed. Interrupted at any
+    time, the same call goes on from there.
+
+    Args:
+        table: The table that the records come from.
+        records: The records; a segment that is in several splits is stored once.
+        settings: Which frames.
+        num_threads: How many videos are decoded at once.
+        on_progress: Called with how many are done and how many there are.
+
+    Raises:
+        DataError: The index of what was stored before is damaged.
+        OSError: The folder cannot be written to.
+    """
+    folder = _home(table) / _name(settings)
+    cache = FrameCache(folder, settings)
+    once = list({_key(record): record for record in records}.values())
+    todo = [record for record in once if cache.stored(record) is None]
+    skipped: dict[str, str] = {}
+    with (
+        FrameLoader(todo, settings.decode, num_threads=num_threads) as loader,
+        _ShardWriter(cache) as writer,
+    ):
+        for position, record in enumerate(todo):
+            loader.prefetch(range(position, min(position + 2 * num_threads, len(todo))))
+            try:
+                writer.add(record, packed(loader.frames(position)))
+            except VideoError as error:
+                skipped[record.id] = str(error)
+            on_progress(len(once) - len(todo) + position + 1, len(once))
+    return StoreReport(
+        folder=folder,
+        num_stored=len(once) - len(skipped),
+        num_new=len(todo) - len(skipped),
+        num_bytes=sum(path.stat().st_size for path in folder.glob("*")),
+        skipped=skipped,
+    )
+
+
+def cache_folders(table: Path) -> dict[FrameSettings, Path]:
+    """What is stored beside a table, and where."""
+    found = {}
+    pattern = re.compile(rf"(\d+)-({'|'.join(get_args(Sampling))})-(\d+)px")
+    for index in sorted(_home(table).glob(f"*/{_INDEX}")):
+        match = pattern.fullmatch(index.parent.name)
+        if match:
+            settings = FrameSettings(
+                num_frames=int(match[1]),
+                sampling=match[2],  # type: ignore[arg-type]  # one of the names in the pattern
+                image_px=int(match[3]),
+            )
+            found[settings] = index.parent
+    return found
+
+
+def packed(frames: FrameBytes) -> list[bytes]:
+    """Compress the frames of one record, each to a JPEG."""
+    images = []
+    # frame channel height width -> frame height width channel
+    for frame in frames.permute(0, 2, 3, 1).numpy():
+        file = io.BytesIO()
+        # Without subsampling, so that colour stays as sharp as the decoder gave it.
+        Image.fromarray(frame).save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        images.append(file.getvalue())
+    return images
+
+
+def _unpacked(images: list[bytes]) -> FrameBytes:
+    frames = [np.asarray(Image.open(io.BytesIO(image))) for image in images]
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+def _home(table: Path) -> Path:
+    return table.with_name(f"{table.name}.frames")
+
+
+def _name(settings: FrameSettings) -> str:
+    return f"{settings.num_frames}-{settings.sampling}-{settings.image_px}px"
+
+
+def _key(record: Record) -> _Key:
+    return record.id, record.start_seconds, record.end_seconds
+
+
+def _is_made_from(entry: _Entry, video: Path) -> bool:
+    try:
+        return video.stat().st_size == entry.size_bytes
+    except OSError:
+        # The videos may be gone, which is one thing that stored frames are for.
+        return True
+
+
+def _checksum(images: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(image)
+    return digest.hexdigest()
+
+
+def _read_index(path: Path) -> dict[_Key, _Entry]:
+    if not path.is_file():
+        return {}
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+        entries = [_Entry(**row) for row in rows]
+    except (pyarrow.ArrowException, OSError, TypeError) as error:
+        raise DataError(
+            f"{path}: the index of stored frames cannot be read ({error}); delete {path.parent} "
+            f"and run 'mvadapter data prepare --frames' again"
+        ) from error
+    return {entry.key: entry for entry in entries}

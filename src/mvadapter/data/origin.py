@@ -1,0 +1,72 @@
+"""Where a prepared table came from and what it lacks, in a file beside it.
+
+The three formats of tables have no common place for this, so it lies in ``TABLE.origin.json``. A
+table that was not prepared from a dataset has none.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mvadapter.errors import ConfigError, DataError
+from mvadapter.files import hash_file, write_text
+from mvadapter.settings import settings_from_table, table_from_settings
+
+_AGAIN = "run 'mvadapter data prepare' again, or delete it and name the videos with --videos"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a table came from."""
+
+    dataset: str
+    """The dataset's name."""
+    videos: str
+    """The folder that the videos' names start from, seen from the table's folder."""
+    table_sha256: str
+    """Of the table that this belongs to."""
+    missing: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Split -> videos that had no file -> how many captions each would have."""
+
+
+def read_origin(table: Path) -> Origin | None:
+    """Read where a table came from; None if it was not prepared.
+
+    Raises:
+        DataError: The file beside it is damaged, or belongs to another state of the table.
+    """
+    path = _beside(table)
+    if not (path.is_file() and table.is_file()):
+        return None
+    try:
+        parsed = json.loads(path.read_bytes())
+        origin = settings_from_table(Origin, dict(parsed), str(path))
+    except (ConfigError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
+    if origin.table_sha256 != hash_file(table):
+        raise DataError(f"{path}: belongs to another state of {table.name}; {_AGAIN}")
+    return origin
+
+
+def missing_captions(table: Path, split: str) -> dict[str, int]:
+    """The videos that a split lacks, with how many captions each would have.
+
+    Raises:
+        DataError: What says so is damaged, or belongs to another state of the table.
+    """
+    origin = read_origin(table)
+    return {} if origin is None else origin.missing.get(split, {})
+
+
+def write_origin(table: Path, origin: Origin) -> None:
+    """Write where a table came from, whole.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    text = json.dumps(table_from_settings(origin), indent=2, ensure_ascii=False)
+    write_text(_beside(table), text + "\n")
+
+
+def _beside(table: Path) -> Path:
+    return table.with_name(f"{table.name}.origin.json")

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from made_videos import write_video
+from mvadapter import Encoder, FrozenConfig, Inputs, build_adapter
+from mvadapter.data.batches import FrameSettings
+from mvadapter.data.frame_cache import store_frames
+from mvadapter.data.records import Record
+from mvadapter.evaluation.frames import open_frames
+
+
+@pytest.fixture
+def encoder(random_clip):
+    inputs = Inputs(num_frames=4)
+    return Encoder(random_clip, build_adapter(FrozenConfig(), random_clip), inputs=inputs)
+
+
+@pytest.fixture
+def record(tmp_path):
+    return Record(id="a", video=write_video(tmp_path / "a.mp4", 8), captions=("one",))
+
+
+def store(tmp_path, record, image_px):
+    settings = FrameSettings(num_frames=4, sampling="uniform", image_px=image_px)
+    store_frames(tmp_path / "t.csv", [record], settings, num_threads=1)
+
+
+def test_frames_are_decoded_where_none_are_stored(encoder, record, tmp_path, caplog):
+    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
+        assert loader.frames(0).shape == (4, 3, 32, 32)
+    assert caplog.text == ""
+
+
+def test_stored_frames_are_used_without_being_asked_for(encoder, record, tmp_path):
+    with open_frames(encoder, [record]) as loader:
+        decoded = loader.frames(0)
+    store(tmp_path, record, 32)
+    record.video.unlink()
+
+    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
+        assert (loader.frames(0).int() - decoded.int()).abs().float().mean() < 2
+
+
+def test_frames_stored_for_another_clip_are_passed_over_and_that_is_said(
+    encoder, record, tmp_path, caplog
+):
+    store(tmp_path, record, 16)
+
+    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
+        assert loader.frames(0).shape == (4, 3, 32, 32)
+        assert loader.frames(0).dtype == torch.uint8
+    assert "stored for other settings (4-uniform-16px), so the videos are decoded" in caplog.text
