@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from made_videos import write_video
+from mvadapter.data.origin import Origin, write_origin
+from mvadapter.files import hash_file
 
 _ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
@@ -180,6 +182,19 @@ def test_bad_usage_is_one_line(tmp_path, arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_paragraphs_are_named_in_the_result(table, random_clip_folder, tmp_path):
+    copy = tmp_path / "activitynet.csv"
+    copy.write_text("video,caption,split\n1.mp4,first this then that,val1\n2.mp4,only this,val1\n")
+    origin = Origin(dataset="activitynet", videos=str(table.parent), table_sha256=hash_file(copy))
+    write_origin(copy, origin)
+
+    done = mvadapter("evaluate", "--data", copy, "--backbone", random_clip_folder, "--json")
+
+    result = json.loads(done.stdout)
+    assert result["protocol"] == "paragraph"
+    assert result["split"] == "val1"
 
 
 def test_a_bank_of_the_evaluated_captions_is_refused(table):

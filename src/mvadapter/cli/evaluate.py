@@ -264,7 +264,8 @@ def _embed(
         "split": split,
         "data_fingerprint": fingerprint(records),
     }
-    if origin is not None and DATASETS[origin.dataset].joins_captions:
+    dataset = None if origin is None else DATASETS.get(origin.dataset)
+    if dataset is not None and dataset.joins_captions:
         about["protocol"] = "paragraph"
     # Each process would time its own; all take what the first one found.
     choices = world.gather_lines([choose_precision(precision, encoder)])
