@@ -60,6 +60,7 @@ def compare(
     from mvadapter.comparison.report import write_report
     from mvadapter.comparison.summary import summarise
     from mvadapter.comparison.tables import tables
+    from mvadapter.data.origin import missing_captions
 
     plan = read_plan(recipe, overrides, is_quick=quick, text=text)
     if reference is None:
@@ -75,10 +76,15 @@ def compare(
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from there")
         raise typer.Exit(130) from None
-    result = write_report(summary, _about(device) | {"recipe": plan.as_table()}, output)
+    data = plan.recipe.data
+    missing = list(missing_captions(Path(data.path), data.test_split))
+    about = {**_about(device), "recipe": plan.as_table(), "missing": missing}
+    result = write_report(summary, about, output)
     if as_json:
         console.print_json(result)
         return
+    if missing:
+        console.say(f"note: measured on {data.test_split} minus {len(missing)} missing videos")
     for table in tables(summary):
         console.print_table(table.title, table.columns, table.rows)
     console.say(f"tables, numbers and plots are in {console.show_path(output)}")

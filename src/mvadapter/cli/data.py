@@ -245,5 +245,5 @@ def _print_report(title: str, report: "CheckReport", *, is_estimate: bool) -> No
         estimate = report.estimate
         console.say(
             f"storing the frames of {estimate.num_videos} videos would take about as long as this "
-            f"check, {estimate.seconds / 60:.1f} minutes, and {estimate.num_bytes / 2**30:.2f} GiB"
+            f"check, {estimate.seconds:.0f} seconds, and {estimate.num_bytes / 2**20:.0f} MiB"
         )

@@ -38,7 +38,8 @@ def train(
         str | None, typer.Option(help="A CLIP folder, a hub id, or 'tiny' (the default).")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="What to train: mv-adapter (the default).")
+        str | None,
+        typer.Option(help="A name of 'mvadapter methods'. [default: mv-adapter]"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Times every pair is seen.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,

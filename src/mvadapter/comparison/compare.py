@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,8 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
-from mvadapter.errors import ConfigError, TrainingError
+from mvadapter.data.records import Record
+from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import write_text
 
 _PLAN = "plan.json"
@@ -81,7 +82,7 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
         backbone = Backbone.load(plan.recipe.backbone.name)
         trainable = check_plan(plan, backbone)
         around.on_stage("getting the videos ready")
-        plan.recipe.records(folder / "videos")
+        _check_splits(plan, plan.recipe.records(folder / "videos"))
         found = _Work(plan, folder, around, trainable).go()
         return Comparison(methods=tuple(found), num_backbone_weights=backbone.num_weights)
 
@@ -183,6 +184,18 @@ def _read(job: Job) -> dict[str, Any]:
             f"{job.result}: not the JSON that it was written as; delete it to do that run again"
         ) from error
     return dict(found)
+
+
+def _check_splits(plan: Plan, records: Sequence[Record]) -> None:
+    """Refuse data without a part to train or to measure on.
+
+    Raises:
+        UnknownNameError: A split of the recipe is not there.
+    """
+    splits = {record.split for record in records}
+    for split in (plan.recipe.data.train_split, plan.recipe.data.test_split):
+        if split not in splits:
+            raise UnknownNameError(f"split of {plan.recipe.data.path}", split, splits)
 
 
 def _remember(plan: Plan, folder: Path) -> None:

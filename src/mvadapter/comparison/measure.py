@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Meas
         recipe: Says whether the videos are drawn, and then need reversal.
     """
     settings = EmbeddingSettings(unreadable="skip")
-    with open_frames(encoder, records) as loader:
+    with open_frames(encoder, records, Path(recipe.data.path)) as loader:
         embedded = embed_records(encoder, records, loader, settings)
         hits = {}
         if recipe.data.is_drawn:
@@ -129,7 +130,7 @@ def measure_cost(
     encoder = make_encoder()
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
-    with open_frames(encoder, records) as loader:
+    with open_frames(encoder, records, Path(recipe.data.path)) as loader:
         # The first video again and again where there are too few: only the sizes matter.
         frames = [loader.frames(0)] + [loader.frames(i % len(records)) for i in range(1, size)]
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mvadapter.adapters.build import METHODS, AdapterConfig, adapter_config, count_trainable
+from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
@@ -86,10 +88,17 @@ def read_plan(
         table, key = name.split(".")
         tables.setdefault(table, {})[key] = value
     chosen = settings_from_table(CompareSettings, tables.pop("compare", {}), f"{path} [compare]")
-    if unused := sorted(chosen.settings.keys() - {*chosen.methods, *METHODS}):
-        raise UnknownNameError(f"method of {path} [compare.settings]", unused[0], chosen.methods)
+    for name in chosen.settings:
+        if name not in (*METHODS, *VARIANTS):
+            raise UnknownNameError(f"table of {path} [compare.settings]", name, METHODS)
     recipe = recipe_from_table(tables, str(path))
-    own = {name: chosen.settings.get(name, {}) for name in chosen.methods}
+    # The recipe's own method keeps the settings that the recipe gives it.
+    base = dict(tables.get("method", {}))
+    base_name = base.pop("name", MvAdapterConfig.name)
+    own = {
+        name: {**(base if name == base_name else {}), **chosen.settings.get(name, {})}
+        for name in chosen.methods
+    }
     if text is not None:
         own = {name: _with_text(name, settings, text) for name, settings in own.items()}
     return Plan(

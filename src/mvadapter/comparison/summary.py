@@ -132,7 +132,7 @@ def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
 
 
 def _spreads(tables: Sequence[dict[str, float]]) -> dict[str, Spread]:
-    return {key: Spread.of([table[key] for table in tables]) for key in tables[0]}
+    return {key: Spread.of([float(table[key]) for table in tables]) for key in tables[0]}
 
 
 def _storage(num_tasks: int, trainable: int, backbone_bytes: int, adapter_bytes: int) -> Storage:

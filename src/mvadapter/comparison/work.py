@@ -16,6 +16,7 @@ import torch
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.measure import measure, measure_cost
+from mvadapter.data.records import Record
 from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import TrainingError
@@ -43,6 +44,10 @@ class Job:
     def result(self) -> Path:
         """The file that says what came out."""
         return self.folder / f"{self.kind}.json"
+
+    def records(self, split: str) -> list[Record]:
+        """One split of the dataset."""
+        return [record for record in self.recipe.records(self.videos) if record.split == split]
 
 
 def do(job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]) -> None:
@@ -98,7 +103,7 @@ def _train(
 
 
 def _test(job: Job) -> dict[str, Any]:
-    records = [record for record in job.recipe.records(job.videos) if record.split == "test"]
+    records = job.records(job.recipe.data.test_split)
     backbone = Backbone.load(job.recipe.backbone.name, device=job.device)
     if (job.folder / WEIGHTS_FILE).is_file():
         encoder = load_adapter(job.folder, backbone)
@@ -108,7 +113,7 @@ def _test(job: Job) -> dict[str, Any]:
 
 
 def _cost(job: Job) -> dict[str, Any]:
-    records = [record for record in job.recipe.records(job.videos) if record.split == "train"]
+    records = job.records(job.recipe.data.train_split)
 
     def make() -> Encoder:
         return _untrained(job.recipe, Backbone.load(job.recipe.backbone.name, device=job.device))

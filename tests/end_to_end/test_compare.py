@@ -1,0 +1,120 @@
+"""A comparison through the real command: whole, killed and taken up again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+_RECIPE = """
+[data]
+path = "synthetic"
+[synthetic]
+needs = ["appearance", "direction"]
+train_twins = 6
+test_twins = 2
+[inputs]
+num_frames = 6
+num_words = 16
+[train]
+epochs = 2
+batch_size = 4
+precision = "float32"
+holdout_percent = 30.0
+[compare]
+methods = ["frozen", "projection", "mv-adapter-down-up"]
+seeds = [0, 1]
+learning_rates = [1e-3, 1e-2]
+"""
+
+
+def arguments(*more):
+    return [sys.executable, "-m", "mvadapter", "compare", *map(str, more)]
+
+
+def compare(*more):
+    return subprocess.run(
+        arguments(*more),
+        capture_output=True,
+        text=True,
+        env=_ENVIRONMENT,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("a folder with spaces") / "recipe.toml"
+    path.write_text(_RECIPE)
+    return path
+
+
+def modified(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("t*.json")}
+
+
+def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
+    folder = tmp_path / "comparison"
+    killed = subprocess.Popen(
+        arguments(recipe, "-o", folder, "--jobs", "2"), env=_ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    while not list(folder.rglob("train.json")):
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    before = modified(folder)
+
+    ended = compare(recipe, "-o", folder, "--jobs", "2", "--json")
+
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    frozen, projection, ours = result["methods"]
+    assert [one["name"] for one in result["methods"]] == [
+        "frozen", "projection", "mv-adapter-down-up",
+    ]  # fmt: skip
+    assert (frozen["seeds"], projection["seeds"]) == ([0], [0, 1])
+    assert projection["learning_rate"] in {1e-3, 1e-2}
+    assert projection["trainable"] == 40_960
+    assert projection["adapter_bytes"] > 4 * 40_960
+    assert frozen["needs"]["direction"]["reversal"]["mean"] == 50
+    assert ours["needs"]["direction"]["reversal"]["mean"] == 50
+    assert ours["peak_bytes"] > 0
+    assert {one["reference"] for one in result["differences"]} == {"mv-adapter-down-up"}
+    assert before.items() <= modified(folder).items()
+    assert {path.name for path in folder.glob("*.*")} == {
+        "compare.lock", "plan.json", "results.json", "results.csv", "tables.md",
+        "recall_by_share.png", "recall_by_share.svg", "recall_by_seed.png", "recall_by_seed.svg",
+    }  # fmt: skip
+
+    other = compare(recipe, "-o", folder, "--methods", "frozen", "--learning-rates", "1e-4")
+    assert other.returncode == 2
+    assert "holds a comparison with another learning_rates" in other.stderr
+
+    again = compare(recipe, "-o", folder, "--methods", "projection,frozen")
+    assert again.returncode == 0
+    assert "Text to video, test split" in again.stdout
+    assert before.items() <= modified(folder).items()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "lorra"], "Did you mean 'lora'?"),
+        (["--seeds", "one"], "--seeds takes numbers with commas (1,2), got 'one'"),
+        (["--reference", "lora"], "--reference 'lora' is not known"),
+        (["--methods", "mv-adapter-tied-12"], "does not fit 'tiny'"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(recipe, tmp_path, options, message):
+    ended = compare(recipe, "-o", tmp_path / "out", *options)
+
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out" / "runs").exists()

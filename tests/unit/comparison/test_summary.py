@@ -1,0 +1,144 @@
+import pytest
+
+from mvadapter.comparison.compare import Comparison, Found
+from mvadapter.comparison.report import write_report
+from mvadapter.comparison.summary import Spread, summarise
+from mvadapter.comparison.tables import csv_text, markdown, tables
+
+CLIP_WEIGHTS = 1000
+
+
+def metrics(recall):
+    recalls = {f"recall_at_{k}": recall for k in (1, 5, 10)}
+    return {**recalls, "median_rank": 2.0, "mean_rank": 3.0, "num_queries": 4, "recall_sum": 1.0}
+
+
+def of_one_seed(recall, hits):
+    return {
+        "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall)},
+        "hits": {"text_to_video": hits, "reversal": hits},
+        "needs": {
+            "order": {"text_to_video": recall, "reversal": 50.0},
+            "appearance": {"text_to_video": recall},
+        },
+    }
+
+
+def found(name, trainable, hits, **more):
+    cost = {"seconds_per_step": 0.5, "peak_bytes": 2_000_000, "videos_per_second": 10.0}
+    trains = trainable > 0
+    values = {
+        "name": name,
+        "trainable": trainable,
+        "learning_rate": 0.1 if trains else None,
+        "search": {0.1: 30.0, 0.2: None} if trains else {},
+        "trained": {"adapter_bytes": 4 * trainable} if trains else {},
+        "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
+        "cost": cost,
+    }
+    return Found(**{**values, **more})
+
+
+@pytest.fixture
+def summary():
+    comparison = Comparison(
+        methods=(
+            found("frozen", 0, [0.0] * 40),
+            found("small", 20, [100.0] * 30 + [0.0] * 10),
+            found("full", CLIP_WEIGHTS, [100.0, 0.0] * 20),
+        ),
+        num_backbone_weights=CLIP_WEIGHTS,
+    )
+    return summarise(comparison, "small")
+
+
+def test_seeds_become_a_mean_and_a_spread(summary):
+    recall = summary.methods[1].metrics["text_to_video"]["recall_at_1"]
+
+    # By hand: seeds 0 and 2 gave 40 and 42; the sample's standard deviation is sqrt(2).
+    assert recall.values == (40.0, 42.0)
+    assert recall.mean == 41.0
+    assert recall.std == pytest.approx(2**0.5)
+
+
+def test_one_seed_has_no_spread():
+    assert Spread.of([3.0]).std == 0.0
+
+
+def test_storage_counts_one_clip_and_an_adapter_a_task(summary):
+    _, small, full = summary.methods
+
+    # By hand: CLIP is 4,000 bytes and the adapter 80, so that 100 tasks are 12,000 of 400,000.
+    assert [storage.percent_of_full for storage in small.storage] == pytest.approx(
+        [102.0, 22.0, 3.0]
+    )
+    assert [storage.percent_of_full for storage in full.storage] == [100.0] * 3
+
+
+def test_differences_are_paired_and_tested_for_each_measure(summary):
+    by = {(one.name, one.measure): one for one in summary.differences}
+
+    assert by.keys() == {(n, m) for n in ("frozen", "full") for m in ("text_to_video", "reversal")}
+    assert by["frozen", "text_to_video"].difference.mean == -75.0
+    assert by["frozen", "text_to_video"].is_real
+    assert by["full", "text_to_video"].difference.mean == -25.0
+
+
+def test_equal_methods_do_not_differ():
+    same = [100.0, 0.0] * 20
+    comparison = Comparison(
+        methods=(found("a", 10, same), found("b", 10, same)), num_backbone_weights=CLIP_WEIGHTS
+    )
+
+    (first, *_) = summarise(comparison, "b").differences
+
+    assert (first.difference.mean, first.is_real) == (0.0, False)
+
+
+def test_many_tests_need_more_evidence_each():
+    from mvadapter.comparison.summary import _pass_holm
+
+    # Holm 1979: the smallest against 0.05 / 3, the next against 0.05 / 2, and no further.
+    assert _pass_holm([0.03, 0.01, 0.04]) == [False, True, False]
+    assert _pass_holm([0.02, 0.01, 0.04]) == [True, True, True]
+
+
+def test_every_number_stands_in_the_tables(summary):
+    text = markdown(tables(summary))
+
+    assert "| small | 2.00 % | 41.0 ± 1.4 |" in text
+    assert "| frozen | 0.00 % | 40.0 |" in text
+    assert "| small | 30.0 | diverged | 0.1 |" in text
+    assert "### Reversal accuracy by what captions need\n\n| method | order |" in text
+    assert "| small | 20 | 2.00 % | 0.0 MB | 102.0 % | 22.0 % | 3.0 % | 2.0 MB | 0.500 |" in text
+    assert "| frozen | -75.0 |" in text
+
+
+def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
+    header, *rows = csv_text(summary).splitlines()
+
+    assert [row.split(",")[0] for row in rows] == ["frozen", "small", "full"]
+    assert "text_to_video.recall_at_1.mean" in header
+    assert "storage_bytes_of_100_tasks" in header
+
+
+def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
+    about = {"command": "mvadapter compare", "machine": "here", "versions": "1"}
+
+    result = write_report(summary, about, tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "results.json", "results.csv", "tables.md", "recall_by_share.png", "recall_by_share.svg",
+        "recall_by_seed.png", "recall_by_seed.svg",
+    }  # fmt: skip
+    assert result["machine"] == "here"
+    assert (tmp_path / "tables.md").read_text().startswith("- command: mvadapter compare\n")
+
+
+def test_the_same_numbers_give_the_same_plots(summary, tmp_path):
+    about = dict.fromkeys(("command", "machine", "versions"), "")
+    for name in ("one", "two"):
+        write_report(summary, about, tmp_path / name)
+
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
