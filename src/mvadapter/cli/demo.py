@@ -143,17 +143,16 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
     from mvadapter.evaluation.frames import open_frames
-    from mvadapter.evaluation.metrics import text_to_video_ranks, video_to_text_ranks
     from mvadapter.evaluation.reversal import measure_reversal
 
     settings = EmbeddingSettings()
     with open_frames(encoder, records) as loader:
         embedded = embed_records(encoder, records, loader, settings)
         reversal = measure_reversal(encoder, records, loader, embedded, reverse_caption, settings)
-    scores, owners = embedded.scores, embedded.caption_video
+    ranks = embedded.ranks()
     hits = {
-        "text_to_video_recall_at_1": text_to_video_ranks(scores, owners).hits(1),
-        "video_to_text_recall_at_1": video_to_text_ranks(scores, owners).hits(1),
+        "text_to_video_recall_at_1": ranks.text_to_video.hits(1),
+        "video_to_text_recall_at_1": ranks.video_to_text.hits(1),
         "reversal_accuracy": reversal.numpy(),
     }
     num_trainable = sum(p.numel() for p in encoder.trainable_parameters().values())

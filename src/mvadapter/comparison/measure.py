@@ -21,7 +21,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
 from mvadapter.evaluation.frames import open_frames
-from mvadapter.evaluation.metrics import text_to_video_ranks, video_to_text_ranks
+from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.reversal import measure_reversal
 from mvadapter.training.loss import symmetric_info_nce
 from mvadapter.training.optimizer import build_optimizer
@@ -74,10 +74,10 @@ def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Meas
                 encoder, records, loader, embedded, reverse_caption, settings
             )
             hits["reversal"] = 100 * reversal.cpu().numpy()
-    scores, owners = embedded.scores, embedded.caption_video
-    hits["text_to_video"] = 100 * text_to_video_ranks(scores, owners).hits(1)
-    hits["video_to_text"] = 100 * video_to_text_ranks(scores, owners).hits(1)
-    report = embedded.report()
+    ranks = embedded.ranks()
+    hits["text_to_video"] = 100 * ranks.text_to_video.hits(1)
+    hits["video_to_text"] = 100 * ranks.video_to_text.hits(1)
+    report = RetrievalReport.from_ranks(ranks)
     metrics = {}
     for direction in ("text_to_video", "video_to_text"):
         found = getattr(report, direction)

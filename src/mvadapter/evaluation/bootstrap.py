@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mvadapter.errors import DataError
 
@@ -31,6 +31,7 @@ class Difference:
 def bootstrap_interval(
     values: Float[np.ndarray, " query"],
     *,
+    group: Int[np.ndarray, " query"] | None = None,
     seed: int = 0,
     num_resamples: int = 2000,
     confidence_percent: float = 95.0,
@@ -39,6 +40,8 @@ def bootstrap_interval(
 
     Args:
         values: One number a query, such as 100 where it was a hit.
+        group: Queries with one number are drawn together, such as the captions of one video, which
+            share what makes it easy or hard; by default each query is drawn alone.
         seed: For the resampling.
         num_resamples: How many means are drawn.
         confidence_percent: How much of them the interval holds.
@@ -46,7 +49,7 @@ def bootstrap_interval(
     Raises:
         DataError: There is no query.
     """
-    low, high = _bounds(_resampled_means(values, seed, num_resamples), confidence_percent)
+    low, high = _bounds(_resampled_means(values, group, seed, num_resamples), confidence_percent)
     return Interval(mean=float(values.mean()), low=low, high=high)
 
 
@@ -54,6 +57,7 @@ def paired_bootstrap(
     first: Float[np.ndarray, " query"],
     second: Float[np.ndarray, " query"],
     *,
+    group: Int[np.ndarray, " query"] | None = None,
     seed: int = 0,
     num_resamples: int = 2000,
     confidence_percent: float = 95.0,
@@ -69,6 +73,7 @@ def paired_bootstrap(
     Args:
         first: One number a query, such as 100 where it was a hit.
         second: The same of the other system, in the same order of queries.
+        group: Queries with one number are drawn together; by default each alone.
         seed: For the resampling.
         num_resamples: How many mean differences are drawn.
         confidence_percent: How much of them the interval holds.
@@ -77,7 +82,7 @@ def paired_bootstrap(
         DataError: There is no query.
     """
     differences = first - second
-    means = _resampled_means(differences, seed, num_resamples)
+    means = _resampled_means(differences, group, seed, num_resamples)
     low, high = _bounds(means, confidence_percent)
     turned = min((means <= 0).sum(), (means >= 0).sum())
     return Difference(
@@ -89,17 +94,26 @@ def paired_bootstrap(
 
 
 def _resampled_means(
-    values: Float[np.ndarray, " query"], seed: int, num_resamples: int
+    values: Float[np.ndarray, " query"],
+    group: Int[np.ndarray, " query"] | None,
+    seed: int,
+    num_resamples: int,
 ) -> Float[np.ndarray, " resample"]:
     if not len(values):
         raise DataError("there is no query to resample")
+    if group is None:
+        sums, sizes = values, np.ones(len(values))
+    else:
+        _, place = np.unique(group, return_inverse=True)
+        sums, sizes = np.bincount(place, values), np.bincount(place).astype(np.float64)
     generator = np.random.default_rng(seed)
-    # Equal values are drawn together: the same distribution, and a million hits cost two draws.
-    distinct, counts = np.unique(values, return_counts=True)
-    shares = counts / len(values)
-    return np.array(
-        [generator.multinomial(len(values), shares) @ distinct for _ in range(num_resamples)]
-    ) / len(values)
+    # Equal groups are drawn as one: the same distribution, and a million hits cost two draws.
+    kinds, counts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
+    shares = counts / len(sums)
+    totals = np.array(
+        [generator.multinomial(len(sums), shares) @ kinds for _ in range(num_resamples)]
+    )
+    return totals[:, 0] / totals[:, 1]
 
 
 def _bounds(

@@ -50,6 +50,32 @@ def test_drawing_equal_values_together_is_resampling_one_by_one():
     )
 
 
+def test_queries_of_one_group_count_as_one():
+    values, group = hits(0, 200), np.arange(200)
+    copies = np.repeat(values, 10)
+
+    alone, together = (
+        bootstrap_interval(copies, group=groups) for groups in (None, np.repeat(group, 10))
+    )
+
+    # Ten copies of a query say no more than one.
+    assert together == bootstrap_interval(values)
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+    assert paired_bootstrap(copies, np.zeros(2000), group=np.repeat(group, 10)) == paired_bootstrap(
+        values, np.zeros(200)
+    )
+
+
+def test_groups_of_different_sizes_weigh_by_their_queries():
+    values = np.array([100.0, 0.0, 0.0, 0.0])
+    group = np.array([7, 3, 3, 3])
+
+    interval = bootstrap_interval(values, group=group, confidence_percent=100.0)
+
+    # By hand: twice the group of one is 100, twice that of three is 0.
+    assert interval == Interval(mean=25.0, low=0.0, high=100.0)
+
+
 def test_a_wider_interval_is_surer():
     narrow, wide = (bootstrap_interval(hits(0, 50), confidence_percent=c) for c in (50.0, 99.0))
 

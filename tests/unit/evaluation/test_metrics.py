@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from made_scores import scores_with_ties
 from mvadapter import retrieval_metrics
 from mvadapter.errors import DataError
-from mvadapter.evaluation.metrics import check_scores, text_to_video_ranks
+from mvadapter.evaluation.ranks import text_to_video_ranks
 from mvadapter.evaluation.reversal import reversal_hits
+from mvadapter.scoring.blocks import ScoreBlocks
 
 
 def assert_same(ours, theirs):
@@ -109,13 +110,12 @@ def test_video_to_text_is_text_to_video_of_the_transpose(case):
 @given(scores_with_ties())
 def test_breaking_ties_at_random_gives_the_expected_rank(case):
     scores, owners = case
-    ranks = text_to_video_ranks(scores, owners)
-    generator = torch.Generator().manual_seed(0)
-    drawn = []
-    for _ in range(300):
-        # Noise too small to turn a difference round, so that it decides ties only.
-        noise = torch.rand(scores.shape, generator=generator, dtype=torch.float64) * 1e-3
-        drawn.append(text_to_video_ranks(scores + noise, owners).ranks)
+    ranks = text_to_video_ranks(ScoreBlocks.of_matrix(scores), owners)
+    # Noise too small to turn a difference round, so that it decides ties only.
+    many = scores.repeat(300, 1)
+    noise = torch.rand(many.shape, generator=torch.Generator().manual_seed(0)) * 1e-3
+    drawn = text_to_video_ranks(ScoreBlocks.of_matrix(many + noise), owners.repeat(300)).ranks
+    drawn = drawn.reshape(300, len(scores))
 
     spread = np.std(drawn, axis=0) / 300**0.5
     assert np.all(np.abs(np.mean(drawn, axis=0) - ranks.ranks) <= 5 * spread + 1e-9)
@@ -156,7 +156,7 @@ def test_nan_is_refused_with_its_row():
 )
 def test_owners_that_do_not_fit_are_refused(owners, message):
     with pytest.raises(DataError, match=message):
-        check_scores(torch.zeros(3, 3), owners)
+        retrieval_metrics(torch.zeros(3, 3), owners)
 
 
 def test_the_sum_of_recalls_is_the_papers():

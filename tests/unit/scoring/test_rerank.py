@@ -12,7 +12,8 @@ def test_cosine_scores_are_dot_products_of_captions_and_videos():
 
     scores = cosine_scores(captions, videos)
 
-    torch.testing.assert_close(scores, torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]))
+    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
+    torch.testing.assert_close(scores, expected, atol=1e-7, rtol=0)
 
 
 def test_dual_softmax_weighs_by_the_share_over_captions():

@@ -1,0 +1,213 @@
+"""Ranks in, a file with a row a query out; two such files in, a paired test out."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from jaxtyping import Float
+
+from mvadapter.errors import ConfigError, DataError
+from mvadapter.evaluation.bootstrap import paired_bootstrap
+from mvadapter.evaluation.metrics import RECALLS_AT
+from mvadapter.evaluation.ranks import QueryRanks, RetrievalRanks, expected_hits
+from mvadapter.files import written_whole
+
+RANK_SUFFIXES = (".csv", ".jsonl", ".parquet")
+_SCHEMA = pyarrow.schema(
+    {
+        "direction": pyarrow.string(),
+        "query": pyarrow.string(),
+        "right": pyarrow.string(),
+        "rank": pyarrow.float64(),
+        "num_better": pyarrow.int64(),
+        "num_equal": pyarrow.int64(),
+        "num_items": pyarrow.int64(),
+        "right_score": pyarrow.float64(),
+        "first": pyarrow.string(),
+    }
+)
+
+
+def check_rank_suffix(path: Path) -> None:
+    """Refuse a file name that does not say how the ranks are to be written.
+
+    Raises:
+        ConfigError: It ends in none of the three suffixes.
+    """
+    if path.suffix.lower() not in RANK_SUFFIXES:
+        raise ConfigError(f"{path}: ranks are written to a file in {', '.join(RANK_SUFFIXES)}")
+
+
+def rank_table(
+    ranks: RetrievalRanks, captions: Sequence[str], videos: Sequence[str]
+) -> pyarrow.Table:
+    """Make a table with a row for each query of each direction.
+
+    Args:
+        ranks: The ranks.
+        captions: What each caption is called: its text.
+        videos: What each video is called: its id.
+    """
+    caption_names, video_names = (
+        np.array(
+            [name.encode("utf-8", "backslashreplace").decode() for name in names], dtype=object
+        )
+        for names in (captions, videos)
+    )
+    return pyarrow.concat_tables(
+        [
+            _rows("text_to_video", ranks.text_to_video, caption_names, video_names),
+            _rows("video_to_text", ranks.video_to_text, video_names, video_names),
+            _rows(
+                "video_to_text_all_captions",
+                ranks.video_to_text_all_captions,
+                video_names,
+                caption_names,
+            ),
+        ]
+    )
+
+
+def _printable(name: str) -> str:
+    """A file name that is no UTF-8 is written with its bytes as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _rows(
+    direction: str, ranks: QueryRanks, queries: np.ndarray, items: np.ndarray
+) -> pyarrow.Table:
+    columns = {
+        "direction": [direction] * len(ranks.query),
+        "query": queries[ranks.query],
+        "right": items[ranks.right],
+        "rank": ranks.ranks,
+        "num_better": ranks.num_better,
+        "num_equal": ranks.num_equal,
+        "num_items": ranks.num_items,
+        "right_score": ranks.right_score,
+        "first": items[ranks.first],
+    }
+    return pyarrow.table(columns, schema=_SCHEMA)
+
+
+def write_rank_table(path: Path, table: pyarrow.Table) -> None:
+    """Write a table of ranks as its file's suffix says.
+
+    Raises:
+        ConfigError: The file has none of the three suffixes.
+        OSError: The folder cannot be written to.
+    """
+    check_rank_suffix(path)
+    with written_whole(path) as aside:
+        match path.suffix.lower():
+            case ".csv":
+                pyarrow.csv.write_csv(table, aside)
+            case ".parquet":
+                pyarrow.parquet.write_table(table, aside)
+            case _:
+                with aside.open("w", encoding="utf-8") as file:
+                    for row in table.to_pylist():
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_rank_table(path: Path) -> pyarrow.Table:
+    """Read what `write_rank_table` wrote.
+
+    Raises:
+        ConfigError: The file has none of the three suffixes.
+        DataError: The file is missing, or holds no ranks.
+    """
+    check_rank_suffix(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected ranks that `evaluate --ranks` wrote")
+    try:
+        table = _read_any(path).select(_SCHEMA.names).cast(_SCHEMA)
+    except (pyarrow.ArrowException, KeyError) as error:
+        reason = str(error).strip("'\"").splitlines()[0]
+        raise DataError(
+            f"{path}: not the ranks that `evaluate --ranks` writes: {reason}"
+        ) from error
+    for name in _SCHEMA.names:
+        if table[name].null_count:
+            raise DataError(
+                f"{path}: not the ranks that `evaluate --ranks` writes: a row has no {name}"
+            )
+    return table
+
+
+def _read_any(path: Path) -> pyarrow.Table:
+    match path.suffix.lower():
+        case ".csv":
+            return pyarrow.csv.read_csv(
+                path,
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+                convert_options=pyarrow.csv.ConvertOptions(column_types=_SCHEMA),
+            )
+        case ".parquet":
+            return pyarrow.parquet.read_table(path)
+        case _:
+            options = pyarrow.json.ParseOptions(explicit_schema=_SCHEMA)
+            return pyarrow.json.read_json(path, parse_options=options)
+
+
+def compare_ranks(
+    ours: pyarrow.Table, theirs: pyarrow.Table, *, confidence_percent: float
+) -> dict[str, Any]:
+    """Test the recalls of two systems on the same queries: ours minus theirs, by direction.
+
+    The captions of one video are drawn together.
+
+    Raises:
+        DataError: The two answered other queries, or chose from another number of items.
+    """
+    _check_same_queries(ours, theirs)
+    differences: dict[str, Any] = {}
+    for direction in ours["direction"].unique().to_pylist():
+        is_here = pyarrow.compute.equal(ours["direction"], direction)
+        here, there = ours.filter(is_here), theirs.filter(is_here)
+        video = here["right" if direction == "text_to_video" else "query"]
+        group = video.combine_chunks().dictionary_encode().indices.to_numpy()
+        differences[direction] = {
+            f"recall_at_{k}": dataclasses.asdict(
+                paired_bootstrap(
+                    100 * _hits(here, k),
+                    100 * _hits(there, k),
+                    group=group,
+                    confidence_percent=confidence_percent,
+                )
+            )
+            for k in RECALLS_AT
+        }
+    return differences
+
+
+def _hits(table: pyarrow.Table, k: int) -> Float[np.ndarray, " query"]:
+    return expected_hits(table["num_better"].to_numpy(), table["num_equal"].to_numpy(), k)
+
+
+def _check_same_queries(ours: pyarrow.Table, theirs: pyarrow.Table) -> None:
+    if len(ours) != len(theirs):
+        raise DataError(
+            f"the ranks to compare with are of {len(theirs)} queries, these of {len(ours)}; both "
+            f"must come from the same data and split"
+        )
+    # Among all captions, the right one is a system's own choice: the best of the video's.
+    is_chosen = pyarrow.compute.equal(ours["direction"], "video_to_text_all_captions").to_numpy()
+    for column in ("direction", "query", "right", "num_items"):
+        is_same = pyarrow.compute.equal(ours[column], theirs[column]).to_numpy()
+        is_same = is_same | (is_chosen & (column == "right"))
+        if not is_same.all():
+            row = int(np.argmin(is_same))
+            raise DataError(
+                f"the ranks to compare with are of other queries: {column} of row {row + 1} is "
+                f"{theirs[column][row].as_py()!r} there and {ours[column][row].as_py()!r} here; "
+                f"both must come from the same data and split"
+            )

@@ -1,0 +1,92 @@
+"""Embeddings or a matrix in, scores out: some captions at a time, so that few are held at once."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from mvadapter.errors import DataError
+from mvadapter.scoring.similarity import on_grid
+from mvadapter.shapes import CaptionEmbeddings, Scores, VideoEmbeddings
+
+SCORES_PER_BLOCK = 2**22
+"""How many scores are held at once: 32 MiB of them, and as much again while they are compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoreBlocks:
+    """The scores of all captions against all videos, which need not exist at once."""
+
+    num_captions: int
+    num_videos: int
+    device: torch.device
+    """Where the scores come to lie."""
+    rows: Callable[[Int[Tensor, " row"]], Float[Tensor, "row video"]]
+    """Gives the scores of some captions, by their positions, in float64 and alike every time."""
+
+    @classmethod
+    def of_embeddings(cls, captions: CaptionEmbeddings, videos: VideoEmbeddings) -> "ScoreBlocks":
+        """Their cosines; any block has the bits that `cosine_scores` gives the whole matrix."""
+        if captions.device.type == "mps":
+            # Apple's GPUs have no float64.
+            captions, videos = captions.cpu(), videos.cpu()
+        gallery = on_grid(videos)
+        return cls(
+            num_captions=len(captions),
+            num_videos=len(videos),
+            device=captions.device,
+            rows=lambda positions: on_grid(captions[positions]) @ gallery.T,
+        )
+
+    @classmethod
+    def of_matrix(cls, scores: Scores | Shaped[np.ndarray, "caption video"]) -> "ScoreBlocks":
+        """Those of a tensor, or of an array of numbers, which may lie in a memory-mapped file.
+
+        Raises:
+            DataError: It is no matrix, or an empty one.
+        """
+        if scores.ndim != 2 or 0 in scores.shape:
+            raise DataError(
+                f"scores must be [caption video] and not empty, got {list(scores.shape)}"
+            )
+        num_captions, num_videos = scores.shape
+        if isinstance(scores, Tensor):
+            tensor = scores
+            return cls(
+                num_captions=num_captions,
+                num_videos=num_videos,
+                device=tensor.device,
+                rows=lambda positions: tensor[positions].double(),
+            )
+        array = scores
+        return cls(
+            num_captions=num_captions,
+            num_videos=num_videos,
+            device=torch.device("cpu"),
+            rows=lambda positions: torch.from_numpy(array[positions.numpy()].astype(np.float64)),
+        )
+
+    def reranked(self, rerank: Callable[[Scores], Scores]) -> "ScoreBlocks":
+        """The same changed by a function that looks at each row on its own."""
+        return dataclasses.replace(self, rows=lambda positions: rerank(self.rows(positions)))
+
+    def walk(
+        self,
+        order: Int[Tensor, " caption"] | None = None,
+        *,
+        scores_per_block: int = SCORES_PER_BLOCK,
+    ) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "row video"]]]:
+        """Give all scores, a block of captions at a time, with the captions' positions.
+
+        Args:
+            order: In which order the captions come; by default in their own.
+            scores_per_block: How many scores a block holds at most; a row is never split.
+        """
+        if order is None:
+            order = torch.arange(self.num_captions, device=self.device)
+        for positions in order.split(max(1, scores_per_block // self.num_videos)):
+            yield positions, self.rows(positions)
