@@ -47,13 +47,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train many methods alike, measure them on the same test split, and say what differs."""
-    overrides: dict[str, Any] = {}
-    if methods is not None:
-        overrides["compare.methods"] = [name.strip() for name in methods.split(",")]
-    if seeds is not None:
-        overrides["compare.seeds"] = _numbers("--seeds", seeds, int)
-    if learning_rates is not None:
-        overrides["compare.learning_rates"] = _numbers("--learning-rates", learning_rates, float)
+    overrides = _overrides(methods, seeds, learning_rates)
 
     from mvadapter.comparison.compare import Around, compare
     from mvadapter.comparison.plan import read_plan
@@ -65,38 +59,55 @@ def compare(
     plan = read_plan(recipe, overrides, is_quick=quick, text=text)
     if reference is None:
         reference = _REFERENCE if _REFERENCE in plan.methods else list(plan.methods)[-1]
-    elif reference not in plan.methods:
+    if reference not in plan.methods:
         raise UnknownNameError("--reference", reference, plan.methods)
     try:
         with console.stages() as stages:
             around = Around(
                 device=device, jobs=jobs, on_stage=stages.begin, on_progress=stages.advance
             )
-            summary = summarise(compare(plan, output, around), reference)
+            comparison = compare(plan, output, around)
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from there")
         raise typer.Exit(130) from None
-    data = plan.recipe.data
+    summary, data = summarise(comparison, reference), plan.recipe.data
     missing = list(missing_captions(Path(data.path), data.test_split))
-    about = {**_about(device), "recipe": plan.as_table(), "missing": missing}
-    result = write_report(summary, about, output)
+    skipped = comparison.skipped
+    about = {"recipe": plan.as_table(), "missing": missing, "skipped": skipped}
+    result = write_report(summary, _about(device) | about, output)
     if as_json:
         console.print_json(result)
-        return
-    if missing:
-        console.say(f"note: measured on {data.test_split} minus {len(missing)} missing videos")
-    for table in tables(summary):
-        console.print_table(table.title, table.columns, table.rows)
-    console.say(f"tables, numbers and plots are in {console.show_path(output)}")
+    else:
+        for table in tables(summary):
+            console.print_table(table.title, table.columns, table.rows)
+        console.say(f"tables, numbers and plots are in {console.show_path(output)}")
+    for name, reason in skipped.items():
+        console.say(f"skipped {name}: {reason}")
+    if missing or skipped:
+        left_out = len(missing) + len(skipped)
+        console.say(f"measured on {data.test_split} minus {left_out} videos, alike for all methods")
+        raise typer.Exit(1)
+
+
+def _overrides(
+    methods: str | None, seeds: str | None, learning_rates: str | None
+) -> dict[str, Any]:
+    """What the command line says in place of the recipe."""
+    overrides: dict[str, Any] = {}
+    if methods is not None:
+        overrides["compare.methods"] = [name.strip() for name in methods.split(",")]
+    if seeds is not None:
+        overrides["compare.seeds"] = _numbers("--seeds", seeds, int)
+    if learning_rates is not None:
+        overrides["compare.learning_rates"] = _numbers("--learning-rates", learning_rates, float)
+    return overrides
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float]:
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(
-            f"{option} takes numbers with commas (1,2), got {text!r}"
-        ) from error
+        raise ConfigError(f"{option} takes numbers with commas (1,2), got {text!r}") from error
 
 
 def _about(device: str) -> dict[str, Any]:

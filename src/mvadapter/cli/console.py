@@ -28,7 +28,7 @@ _stderr = Console(stderr=True)
 class Advance(Protocol):
     """What long work calls to say how far it is."""
 
-    def __call__(self, done: float, total: int, note: str = "") -> None:
+    def __call__(self, done: int | float, total: int, note: str = "") -> None:
         """Say that ``done`` of ``total`` is done, with a word about the present state."""
         ...
 
@@ -94,7 +94,7 @@ def progress(title: str) -> Iterator[Advance]:
     with bar:
         task = bar.add_task(title, total=None, note="")
 
-        def advance(done: float, total: int, note: str = "") -> None:
+        def advance(done: int | float, total: int, note: str = "") -> None:
             bar.update(task, completed=done, total=total, note=note)
 
         yield advance
@@ -112,7 +112,7 @@ class Stages:
         self._open.close()
         self._advance = self._open.enter_context(progress(title))
 
-    def advance(self, done: float, total: int) -> None:
+    def advance(self, done: int | float, total: int) -> None:
         """Say how far the stage is."""
         if self._advance is not None:
             self._advance(done, total)
@@ -130,7 +130,7 @@ def stages() -> "closing[Stages]":
 def _plain_progress(title: str) -> Advance:
     said = -1
 
-    def advance(done: float, total: int, note: str = "") -> None:
+    def advance(done: int | float, total: int, note: str = "") -> None:
         nonlocal said
         tenth = int(10 * done / max(total, 1))
         if tenth > said:

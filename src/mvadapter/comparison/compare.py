@@ -58,6 +58,11 @@ class Comparison:
     """In the plan's order."""
     num_backbone_weights: int
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Test videos without frames, the same for every method: record id -> reason."""
+        return dict(next(iter(self.methods[0].tested.values()))["skipped"])
+
 
 def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
     """Train every method of a plan alike, measure each on the test split once.

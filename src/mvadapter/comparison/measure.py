@@ -39,6 +39,8 @@ class Measured:
     hits: dict[str, list[float]]
     """Measure -> per query: "text_to_video" and "video_to_text" (R@1), and for drawn videos
     "reversal"."""
+    caption_video: list[int]
+    """For each query of "text_to_video", its video: the captions of one are not independent."""
     needs: dict[str, dict[str, float]] = field(default_factory=dict)
     """For drawn videos: need -> measure -> mean over the queries of that need."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -91,6 +93,7 @@ def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Meas
     return Measured(
         metrics=metrics,
         hits={name: values.tolist() for name, values in hits.items()},
+        caption_video=embedded.caption_video.tolist(),
         needs=needs,
         skipped={record.id: reason for record, reason in embedded.skipped},
     )

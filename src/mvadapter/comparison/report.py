@@ -17,7 +17,7 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
 
     Args:
         summary: What was found.
-        about: How it was found: command, machine, versions, recipe.
+        about: How it was found: command, machine, versions, recipe, and what was left out.
         folder: Where to.
 
     Returns:

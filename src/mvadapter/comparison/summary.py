@@ -149,12 +149,15 @@ def _storage(num_tasks: int, trainable: int, backbone_bytes: int, adapter_bytes:
 def _differences(found: Sequence[Found], reference: str) -> list[MethodDifference]:
     """Compare every other method with the reference, by a paired bootstrap over the queries."""
     by_name = {one.name: one for one in found}
-    measures = list(next(iter(by_name[reference].tested.values()))["hits"])
+    tested = next(iter(by_name[reference].tested.values()))
     result = []
-    for measure in measures:
+    for measure in tested["hits"]:
         against = _mean_hits(by_name[reference], measure)
+        group = None
+        if measure == "text_to_video":
+            group = np.asarray(tested["caption_video"], dtype=np.int64)
         rows = [
-            (one.name, paired_bootstrap(_mean_hits(one, measure), against))
+            (one.name, paired_bootstrap(_mean_hits(one, measure), against, group=group))
             for one in found
             if one.name != reference
         ]

@@ -17,6 +17,8 @@ def of_one_seed(recall, hits):
     return {
         "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall)},
         "hits": {"text_to_video": hits, "reversal": hits},
+        "caption_video": list(range(len(hits))),
+        "skipped": {},
         "needs": {
             "order": {"text_to_video": recall, "reversal": 50.0},
             "appearance": {"text_to_video": recall},
