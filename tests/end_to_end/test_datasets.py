@@ -97,10 +97,13 @@ def test_training_takes_its_settings_from_the_dataset_and_its_frames_from_the_st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "split", "num_videos", "num_captions"),
-    [((), "1k-A", 2, 2), (("--split", "test-full"), "test-full", 4, 8)],
+    ("arguments", "split", "num_videos", "num_captions", "trained_on"),
+    # The full test split holds videos 6 to 9, of which 6 and 7 are in train-9k.
+    [((), "1k-A", 2, 2, 0), (("--split", "test-full"), "test-full", 4, 8, 2)],
 )
-def test_an_adapter_is_evaluated_on_a_split(trained, arguments, split, num_videos, num_captions):
+def test_an_adapter_is_evaluated_on_a_split(
+    trained, arguments, split, num_videos, num_captions, trained_on
+):
     folder, _ = trained
 
     done = mvadapter("evaluate", "adapter", "msrvtt", *arguments, "--json", cwd=folder)
@@ -110,6 +113,7 @@ def test_an_adapter_is_evaluated_on_a_split(trained, arguments, split, num_video
     assert result["split"] == split
     assert (result["num_videos"], result["num_captions"]) == (num_videos, num_captions)
     assert (result["missing"], result["dropped_queries"]) == ([], 0)
+    assert result["trained_on"] == trained_on
 
 
 def test_the_doctor_tells_a_sample_from_the_dataset(folder, tmp_path):

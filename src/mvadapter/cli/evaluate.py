@@ -127,6 +127,7 @@ def evaluate(
 
     Several processes share the work when torchrun starts them; the numbers are the same.
     """
+    from mvadapter.data.folder import read_records
     from mvadapter.evaluation.measure import CONFIDENCE_PERCENT, evaluate_scores
     from mvadapter.evaluation.rank_table import (
         check_rank_suffix,
@@ -154,12 +155,16 @@ def evaluate(
         })  # fmt: skip
         subject = _read_scores(scores, caption_video, query_bank)
     elif data is not None and scores is None:
-        records = _choose_split(adapter, data, videos, split)
-        bank = _choose_bank(data, videos, query_bank, records[0].split)
+        everything, training = read_records(data, videos), _training_of(adapter)
+        records = _choose_split(training, data, everything, split)
+        bank = _choose_bank(data, everything, query_bank, records[0].split)
         with world.joined():
-            encoder, selection = _load_encoder(adapter, backbone, device, world)
+            encoder = _load_encoder(adapter, backbone, device, world)
             subject = _embed(encoder, data, records, bank, unreadable, precision, world)
-        subject.about["selection"] = selection
+        subject.about.update(
+            selection=training.get("selection"),
+            trained_on=_trained_on(training, everything, records),
+        )
     else:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
     if world.index > 0:
@@ -186,17 +191,20 @@ def _refuse_beside_scores(options: dict[str, object]) -> None:
             raise ConfigError(f"{name} says nothing about --scores, which are measured as they are")
 
 
-def _choose_split(
-    adapter: Path | None, data: Path, videos: Path | None, split: str | None
-) -> "list[Record]":
-    from mvadapter.data.folder import read_records
+def _training_of(adapter: Path | None) -> dict[str, Any]:
+    """What an adapter folder says of its training; nothing for the frozen CLIP."""
     from mvadapter.encoder.checkpoint import read_record
+
+    return {} if adapter is None else read_record(adapter).training
+
+
+def _choose_split(
+    training: dict[str, Any], data: Path, records: "list[Record]", split: str | None
+) -> "list[Record]":
     from mvadapter.errors import UnknownNameError
 
-    records = read_records(data, videos)
     splits = {record.split for record in records}
     if split is None:
-        training = {} if adapter is None else read_record(adapter).training
         usual = training.get("recipe", {}).get("data", {}).get("test_split", "test")
         split = next(iter(splits)) if len(splits) == 1 else usual
     if split not in splits:
@@ -205,7 +213,7 @@ def _choose_split(
 
 
 def _choose_bank(
-    data: Path, videos: Path | None, split: str | None, evaluated: str
+    data: Path, records: "list[Record]", split: str | None, evaluated: str
 ) -> tuple[str, ...]:
     """The captions of the split that is to be the query bank."""
     if split is None:
@@ -214,17 +222,27 @@ def _choose_bank(
         raise ConfigError(
             f"--query-bank {split} is the split that is evaluated; a bank holds training captions"
         )
-    return tuple(
-        caption
-        for record in _choose_split(None, data, videos, split)
-        for caption in record.captions
-    )
+    bank = _choose_split({}, data, records, split)
+    return tuple(caption for record in bank for caption in record.captions)
+
+
+def _trained_on(
+    training: dict[str, Any], everything: "list[Record]", evaluated: "list[Record]"
+) -> int:
+    """How many of the evaluated videos are in the split that the adapter was trained on.
+
+    Splits of one dataset may overlap: MSR-VTT's 9k train split holds most of its full test split.
+    """
+    split = training.get("recipe", {}).get("data", {}).get("train_split", "train")
+    if not training:
+        return 0
+    trained = {record.video for record in everything if record.split == split}
+    return len(trained & {record.video for record in evaluated})
 
 
 def _load_encoder(
     adapter: Path | None, backbone_name: str | None, device: str, world: "World"
-) -> "tuple[Encoder, str | None]":
-    """Load an encoder; also give on what its adapter was chosen."""
+) -> "Encoder":
     from mvadapter.adapters.build import build_adapter
     from mvadapter.adapters.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
@@ -235,10 +253,9 @@ def _load_encoder(
         device = f"cuda:{world.local_index}"
     if adapter is None:
         backbone = Backbone.load(backbone_name or "tiny", device=device)
-        return Encoder(backbone, build_adapter(FrozenConfig(), backbone)), None
-    record = read_record(adapter)
-    backbone = Backbone.load(backbone_name or record.base_model_name_or_path, device=device)
-    return load_adapter(adapter, backbone), record.training.get("selection")
+        return Encoder(backbone, build_adapter(FrozenConfig(), backbone))
+    named = read_record(adapter).base_model_name_or_path
+    return load_adapter(adapter, Backbone.load(backbone_name or named, device=device))
 
 
 def _embed(
@@ -466,6 +483,11 @@ def _print_table(result: dict[str, Any]) -> None:
     selection = result["selection"] or ""
     if selection.startswith("TEST"):
         console.say(f"note: the adapter was chosen on the {selection}")
+    if result.get("trained_on"):
+        console.say(
+            f"note: the adapter was trained on {result['trained_on']} of these "
+            f"{result['num_videos']} videos; its numbers on them are not those of new ones"
+        )
 
 
 def _print_differences(against: dict[str, Any], labels: dict[str, str]) -> None:
