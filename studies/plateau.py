@@ -1,4 +1,4 @@
-"""What lets MV-Adapter tell a clip from its reversal: the demo's training, one change at a time.
+"""What lets MV-Adapter tell a video from its reversal: the demo's training, one change at a time.
 
     python studies/plateau.py --work FOLDER [--only NAME ...] [--seeds 0 ...]
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mvadapter.cli.demo import NEEDS, TEST_TWINS_PER_NEED, TRAIN_TWINS_PER_NEED, measure, train_on
-from mvadapter.data.synthetic import synthetic_clips, write_clips
+from mvadapter.data.synthetic import synthetic_videos, write_videos
 from mvadapter.data.table import read_table
 from mvadapter.encoder.checkpoint import load_adapter
 
@@ -51,13 +51,13 @@ def main() -> None:
 
 def _tables(work: Path) -> dict[str, Path]:
     """The videos' tables: with twins side by side in a batch, at random, and for testing."""
-    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=0, needs=NEEDS)
-    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=0, needs=NEEDS)
-    together = write_clips(train, work, "train")
+    train = synthetic_videos(TRAIN_TWINS_PER_NEED, part="train", seed=0, needs=NEEDS)
+    test = synthetic_videos(TEST_TWINS_PER_NEED, part="test", seed=0, needs=NEEDS)
+    together = write_videos(train, work, "train")
     apart = work / "captions-train-apart.csv"
     rows = [line.rsplit(",", 1)[0] for line in together.read_text("utf-8").splitlines()]
     apart.write_text("\n".join(rows) + "\n", "utf-8")
-    return {"together": together, "apart": apart, "test": write_clips(test, work, "test")}
+    return {"together": together, "apart": apart, "test": write_videos(test, work, "test")}
 
 
 def _run(name: str, seed: int, tables: dict[str, Path], folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     ├── AdapterFolderError       a saved adapter is missing, damaged or made for something else
     ├── IndexFolderError         a search index is missing, damaged or made with another encoder
     └── TrainingError            a training run cannot start, go on or be resumed
+        └── DivergedError        its loss is no longer a number
 
 Each message is one line: what, where, what was expected, what to do.
 """
@@ -57,3 +58,7 @@ class IndexFolderError(MvAdapterError):
 
 class TrainingError(MvAdapterError):
     """A training run cannot start, go on or be resumed."""
+
+
+class DivergedError(TrainingError):
+    """The loss of a training run is no longer a number: its learning rate is too high."""

@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and by one process at a time."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -8,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from mvadapter.errors import MvAdapterError
 
 # Nothing is written to for that long without a change; only a killed process leaves such a file.
 _STALE_SECONDS = 24 * 60 * 60
@@ -54,6 +57,26 @@ def hash_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
+    """Keep other processes from what a file stands for; the system lets go however this one ends.
+
+    Args:
+        path: The lock; made when absent, and never removed.
+        refusal: What to raise where another process holds it; None waits for it instead.
+
+    Raises:
+        MvAdapterError: Another process holds it, and that is refused.
+        OSError: The folder cannot be written to.
+    """
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except BlockingIOError as error:
+            raise refusal or error from error
+        yield
 
 
 def _remove_stale(path: Path) -> None:

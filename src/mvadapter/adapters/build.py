@@ -115,13 +115,22 @@ def method_of(name: str) -> str:
     return method
 
 
-def count_trainable(config: AdapterConfig, backbone: Backbone) -> int:
-    """How many weights a method trains beside this CLIP, counted without making them.
+def sketch_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:
+    """Make an adapter without its numbers: names and shapes alone, at no cost.
 
     Raises:
         ConfigError: A setting does not fit this CLIP.
     """
     shapes = {name: weight.to("meta") for name, weight in backbone.weights.items()}
     with torch.device("meta"):
-        adapter = build_adapter(config, dataclasses.replace(backbone, weights=shapes))
-    return sum(parameter.numel() for parameter in adapter.trainable_parameters().values())
+        return build_adapter(config, dataclasses.replace(backbone, weights=shapes))
+
+
+def count_trainable(config: AdapterConfig, backbone: Backbone) -> int:
+    """How many weights a method trains beside this CLIP.
+
+    Raises:
+        ConfigError: A setting does not fit this CLIP.
+    """
+    parameters = sketch_adapter(config, backbone).trainable_parameters()
+    return sum(parameter.numel() for parameter in parameters.values())

@@ -73,7 +73,12 @@ def compare(
     summary, data = summarise(comparison, reference), plan.recipe.data
     missing = list(missing_captions(Path(data.path), data.test_split))
     skipped = comparison.skipped
-    about = {"recipe": plan.as_table(), "missing": missing, "skipped": skipped}
+    about = {
+        "precision": comparison.precision,
+        "recipe": plan.as_table(),
+        "missing": missing,
+        "skipped": skipped,
+    }
     result = write_report(summary, _about(device) | about, output)
     if as_json:
         console.print_json(result)

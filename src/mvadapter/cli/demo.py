@@ -51,17 +51,17 @@ def demo(
     from mvadapter.adapters.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.data.stories import SAMPLED_FRAMES
-    from mvadapter.data.synthetic import synthetic_clips, write_clips
+    from mvadapter.data.synthetic import synthetic_videos, write_videos
     from mvadapter.data.table import read_table
     from mvadapter.encoder.checkpoint import load_adapter
     from mvadapter.encoder.encode import Encoder, Inputs
     from mvadapter.files import write_text
 
     console.say("1 of 5: drawing videos whose captions need time")
-    train = synthetic_clips(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=NEEDS)
-    train_table = write_clips(train, output / "videos", "train")
-    test = synthetic_clips(TEST_TWINS_PER_NEED, part="test", seed=_SEED, needs=NEEDS)
-    records = read_table(write_clips(test, output / "videos", "test"))
+    train = synthetic_videos(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=NEEDS)
+    train_table = write_videos(train, output / "videos", "train")
+    test = synthetic_videos(TEST_TWINS_PER_NEED, part="test", seed=_SEED, needs=NEEDS)
+    records = read_table(write_videos(test, output / "videos", "test"))
 
     console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
     backbone = Backbone.load("tiny")
@@ -115,7 +115,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
     """Train on drawn videos and give the seconds it took.
 
     Args:
-        table: What `write_clips` wrote.
+        table: What `write_videos` wrote.
         folder: The adapter folder.
         settings: What takes the place of the demo's settings.
     """
@@ -231,7 +231,7 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
         ],
     )
     console.say(
-        f"Reversal accuracy: choosing between a caption and its reverse for a clip and for the "
+        f"Reversal accuracy: choosing between a caption and its reverse for a video and for the "
         f"same frames backwards; without a sense of order it is 50.\n"
         f"Everything lies in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
         f'Ask more: mvadapter search {output / "index"} "a red circle grows"'

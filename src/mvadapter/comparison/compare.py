@@ -1,23 +1,34 @@
 """A plan in, a finished comparison in a folder out; what is there already is not done again."""
 
-import fcntl
+import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
-from mvadapter.data.records import Record
+from mvadapter.data.records import Record, fingerprint
+from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
-from mvadapter.files import write_text
+from mvadapter.files import locked, write_text
+from mvadapter.training.loop import split_records
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
+# How often the search goes on where the best learning rate is the last one that was tried.
+_EXTENSIONS = 2
+
+
+_Run: TypeAlias = tuple[str, float | None, int]
+"""A method, its learning rate (None where nothing trains), and a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +54,8 @@ class Found:
     """The one that the search chose; None where nothing trains."""
     search: dict[float, float | None]
     """Learning rate -> sum of the held-out part's six recalls; None where training diverged."""
-    trained: dict[str, Any]
-    """What the first seed's training wrote."""
+    trained: dict[int, dict[str, Any]]
+    """Seed -> what training at the chosen rate wrote."""
     tested: dict[int, dict[str, Any]]
     """Seed -> what was measured on the test split."""
     cost: dict[str, Any]
@@ -57,17 +68,24 @@ class Comparison:
     methods: tuple[Found, ...]
     """In the plan's order."""
     num_backbone_weights: int
+    precision: str
+    """What all runs were trained in."""
 
     @property
     def skipped(self) -> dict[str, str]:
-        """Test videos without frames, the same for every method: record id -> reason."""
-        return dict(next(iter(self.methods[0].tested.values()))["skipped"])
+        """Videos without frames, alike for all methods: record id -> reason."""
+        results = [
+            result
+            for found in self.methods
+            for result in (*found.trained.values(), *found.tested.values())
+        ]
+        return {name: reason for one in results for name, reason in one["skipped"].items()}
 
 
 def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
     """Train every method of a plan alike, measure each on the test split once.
 
-    For each method every learning rate is tried with the first seed, the held-out part of the train
+    For each method the learning rates are tried with the first seed, the held-out part of the train
     split chooses one, the other seeds train with that one, and the test split is seen by nothing
     but the chosen runs at their ends.
 
@@ -82,17 +100,27 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
         KeyboardInterrupt: Ctrl-C; what was done is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        _remember(plan, folder)
-        backbone = Backbone.load(plan.recipe.backbone.name)
+    refusal = ConfigError(f"{folder}: another comparison is running there")
+    with locked(folder / _LOCK, refusal):
+        around.on_stage("getting ready")
+        backbone = Backbone.load(plan.recipe.backbone.name, device=around.device)
         trainable = check_plan(plan, backbone)
-        around.on_stage("getting the videos ready")
-        _check_splits(plan, plan.recipe.records(folder / "videos"))
-        found = _Work(plan, folder, around, trainable).go()
-        return Comparison(methods=tuple(found), num_backbone_weights=backbone.num_weights)
+        records = plan.recipe.records(folder / "videos")
+        _check_records(plan, records, trainable)
+        plan = _settle(plan, folder, records, backbone)
+        # What the processes measure of memory begins where this one ends.
+        num_backbone_weights = backbone.num_weights
+        del backbone
+        return Comparison(
+            methods=tuple(_Work(plan, folder, around, trainable).go()),
+            num_backbone_weights=num_backbone_weights,
+            precision=plan.recipe.train.precision,
+        )
 
 
 class _Work:
+    """The stages of a comparison and the jobs of each."""
+
     def __init__(self, plan: Plan, folder: Path, around: Around, trainable: dict[str, int]) -> None:
         self._plan = plan
         self._folder = folder
@@ -101,34 +129,40 @@ class _Work:
         # Variants with the same settings, such as two tables' main row, are one run.
         self._first_of = same_methods(plan.methods)
         self._names = list(dict.fromkeys(self._first_of.values()))
+        self._tried = {name: sorted(plan.learning_rates[name]) for name in self._names}
 
     def go(self) -> list[Found]:
-        plan, first_seed = self._plan, self._plan.seeds[0]
+        """Do what is missing, and read what was found."""
+        first_seed, *others = self._plan.seeds
         trained = [name for name in self._names if self._trainable[name]]
-        self._do(
-            f"searching learning rates with seed {first_seed}",
-            [
-                self._job("train", name, rate, first_seed)
-                for name in trained
-                for rate in plan.learning_rates
-            ],
-        )
-        rates = {name: self._choose(name) for name in trained}
-        chosen = [(name, rates[name], seed) for name in trained for seed in plan.seeds]
-        self._do("training the other seeds", [self._job("train", *run) for run in chosen])
-        untrained = [(name, None, first_seed) for name in self._names if name not in trained]
-        self._do(
-            "measuring on the test split",
-            [self._job("test", *run) for run in (*untrained, *chosen)],
-        )
-        # One at a time, whatever --jobs says: they look at the clock.
-        runs = [(name, rates.get(name), first_seed) for name in self._names]
-        self._do("timing each method", [self._job("cost", *run) for run in runs], at_once=1)
-        return [self._found(name, rates.get(self._first_of[name])) for name in plan.methods]
+        stage = f"searching learning rates with seed {first_seed}"
+        self._train(stage, [(name, r, first_seed) for name in trained for r in self._tried[name]])
+        for _ in range(_EXTENSIONS):
+            further = {name: rate for name in trained if (rate := self._beyond(name))}
+            for name, rate in further.items():
+                self._tried[name] = sorted([*self._tried[name], rate])
+            if further:
+                stage = "searching on, where the best rate was the last one"
+                self._train(stage, [(name, rate, first_seed) for name, rate in further.items()])
+        rates: dict[str, float | None] = {name: self._best(name) for name in trained}
+        chosen = [(name, rates[name], seed) for name in trained for seed in self._plan.seeds]
+        if others:
+            self._train("training with the other seeds", chosen)
+        untrained: list[_Run] = [
+            (name, None, first_seed) for name in self._names if name not in trained
+        ]
+        self._do("measuring on the test split", "test", [*untrained, *chosen], self._around.jobs)
+        # One at a time, whatever --jobs says: these look at the clock.
+        timed = [(name, rates.get(name), first_seed) for name in self._names]
+        self._do("timing each method", "cost", timed, 1)
+        return [self._found(name, rates.get(self._first_of[name])) for name in self._plan.methods]
 
-    def _do(self, stage: str, jobs: list[Job], at_once: int | None = None) -> None:
+    def _train(self, stage: str, runs: Sequence[_Run]) -> None:
+        self._do(stage, "train", runs, self._around.jobs)
+
+    def _do(self, stage: str, kind: Kind, runs: Sequence[_Run], at_once: int) -> None:
         self._around.on_stage(stage)
-        run_jobs(jobs, at_once or self._around.jobs, self._around.on_progress)
+        run_jobs([self._job(kind, *run) for run in runs], at_once, self._around.on_progress)
 
     def _job(self, kind: Kind, name: str, rate: float | None, seed: int) -> Job:
         return Job(
@@ -139,45 +173,58 @@ class _Work:
             device=self._around.device,
         )
 
-    def _choose(self, name: str) -> float:
-        """The learning rate with the best sum of recalls on the held-out part.
-
-        Raises:
-            TrainingError: Training diverged at every one.
-            ConfigError: Nothing was held out.
-        """
-        search = self._search(name)
-        scores = {rate: score for rate, score in search.items() if score is not None}
-        if not scores:
-            raise TrainingError(
-                f"{name}: training diverged at every learning rate of "
-                f"{list(self._plan.learning_rates)}; give lower ones with --learning-rates"
-            )
-        return max(scores, key=lambda rate: scores[rate])
-
     def _search(self, name: str) -> dict[float, float | None]:
+        """What the held-out part makes of each learning rate that was tried."""
         found = {}
-        for rate in self._plan.learning_rates:
+        for rate in self._tried[name]:
             metrics = _read(self._job("train", name, rate, self._plan.seeds[0]))["metrics"]
-            if metrics == {} and len(self._plan.learning_rates) > 1:
-                raise ConfigError(
-                    "nothing is held out of the train split, so that no learning rate can be "
-                    "chosen; raise train.holdout_percent, or give one learning rate"
-                )
             found[rate] = None if metrics is None else sum(metrics.values())
         return found
 
+    def _best(self, name: str) -> float:
+        """The learning rate with the best sum of recalls; of equals, the lowest.
+
+        Raises:
+            TrainingError: Training diverged at every one.
+        """
+        sums = {rate: found for rate, found in self._search(name).items() if found is not None}
+        if not sums:
+            raise TrainingError(
+                f"{name}: the loss became NaN or infinite at every learning rate of "
+                f"{self._tried[name]}; give lower ones with --learning-rates"
+            )
+        return max(sums, key=lambda rate: sums[rate])
+
+    def _beyond(self, name: str) -> float | None:
+        """The next learning rate where the best one is at an end; None where it is not."""
+        tried = self._tried[name]
+        if len(tried) < 2:
+            return None
+        match self._best(name):
+            case rate if rate == tried[0]:
+                beyond = rate * tried[0] / tried[1]
+            case rate if rate == tried[-1]:
+                beyond = rate * tried[-1] / tried[-2]
+            case _:
+                return None
+        # Two digits, as one would have written it.
+        return round(beyond, 1 - math.floor(math.log10(beyond)))
+
     def _found(self, name: str, rate: float | None) -> Found:
         first, (first_seed, *_) = self._first_of[name], self._plan.seeds
-        seeds = self._plan.seeds if rate is not None else (first_seed,)
+        seeds = (first_seed,) if rate is None else self._plan.seeds
+
+        def read(kind: Kind, seed: int) -> dict[str, Any]:
+            return _read(self._job(kind, first, rate, seed))
+
         return Found(
             name=name,
             trainable=self._trainable[name],
             learning_rate=rate,
-            search=self._search(first) if rate is not None else {},
-            trained={} if rate is None else _read(self._job("train", first, rate, first_seed)),
-            tested={seed: _read(self._job("test", first, rate, seed)) for seed in seeds},
-            cost=_read(self._job("cost", first, rate, first_seed)),
+            search={} if rate is None else self._search(first),
+            trained={} if rate is None else {seed: read("train", seed) for seed in seeds},
+            tested={seed: read("test", seed) for seed in seeds},
+            cost=read("cost", first_seed),
         )
 
 
@@ -191,47 +238,77 @@ def _read(job: Job) -> dict[str, Any]:
     return dict(found)
 
 
-def _check_splits(plan: Plan, records: Sequence[Record]) -> None:
-    """Refuse data without a part to train or to measure on.
+def _check_records(plan: Plan, records: Sequence[Record], trainable: dict[str, int]) -> None:
+    """Refuse, before anything is trained, data that cannot be trained, chosen or measured on.
 
     Raises:
-        UnknownNameError: A split of the recipe is not there.
+        UnknownNameError: There is no test split.
+        ConfigError: A learning rate is to be chosen, and nothing is held out to do so.
+        TrainingError: There is too little to train on, or it is also tested.
     """
-    splits = {record.split for record in records}
-    for split in (plan.recipe.data.train_split, plan.recipe.data.test_split):
-        if split not in splits:
-            raise UnknownNameError(f"split of {plan.recipe.data.path}", split, splits)
+    test_split, splits = plan.recipe.data.test_split, {record.split for record in records}
+    if test_split not in splits:
+        raise UnknownNameError(f"split of {plan.recipe.data.path}", test_split, splits)
+    parts = split_records(records, plan.recipe)
+    searches = any(
+        trainable[name] and len(rates) > 1 for name, rates in plan.learning_rates.items()
+    )
+    if searches and not parts.selection:
+        raise ConfigError(
+            "nothing is held out of the train split, so that no learning rate can be chosen; "
+            "raise train.holdout_percent, or give one learning rate"
+        )
 
 
-def _remember(plan: Plan, folder: Path) -> None:
+def _settle(plan: Plan, folder: Path, records: Sequence[Record], backbone: Backbone) -> Plan:
     """Keep what the runs in a folder have in common, and refuse another plan there.
 
+    Precision "auto" is settled here, once for all runs.
+
     Raises:
-        ConfigError: The folder holds runs of another recipe.
+        ConfigError: The folder holds runs of another recipe, or of other data.
     """
-    says, path = plan.as_table(), folder / _PLAN
+    path, train = folder / _PLAN, plan.recipe.train
+    said = _read_plan(path)
+    if train.precision == "auto":
+        frozen = build_adapter(FrozenConfig(), backbone)
+        bare = Encoder(backbone, frozen, inputs=plan.recipe.inputs)
+        precision = said["train"]["precision"] if said else choose_precision("auto", bare)
+        train = dataclasses.replace(train, precision=precision)
+        plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, train=train))
+    says = {**plan.as_table(), "data_fingerprint": fingerprint(records)}
+    if said and (what := _other(said, says)):
+        raise ConfigError(
+            f"{folder}: holds a comparison with another {what}; name a new folder with --output"
+        )
+    methods = {**said.get("methods", {}), **says["methods"]}
+    write_text(path, json.dumps({**says, "methods": methods}, indent=2) + "\n")
+    return plan
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    """What a folder's runs have in common; nothing in a new one.
+
+    Raises:
+        ConfigError: What says so is damaged.
+    """
     if not path.is_file():
-        write_text(path, json.dumps(says, indent=2) + "\n")
-        return
-    said = json.loads(path.read_text(encoding="utf-8"))
-    for table in says:
-        if said.get(table) != says[table]:
-            raise ConfigError(
-                f"{folder}: holds a comparison with another {table} ({said.get(table)}, now "
-                f"{says[table]}); name a new folder with --output"
-            )
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: not the JSON that it was written as; name a new folder with --output"
+        ) from error
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second comparison out of the folder; the system lets go however this one ends.
-
-    Raises:
-        ConfigError: One is running there.
-    """
-    with (folder / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{folder}: another comparison is running there") from error
-        yield
+def _other(said: Any, says: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON
+    """Name the first setting in which two plans differ; methods that only one has do not count."""
+    if not (isinstance(said, dict) and isinstance(says, dict)):
+        return None if said == says else f"{name} ({said!r}, now {says!r})"
+    for key in says:
+        if key in said or name != "methods":
+            inner = f"{name}.{key}" if name else key
+            if found := _other(said.get(key), says[key], inner):
+                return found
+    return None

@@ -1,25 +1,28 @@
 """A trained adapter in, its numbers on the test split out; and what a method costs."""
 
 import dataclasses
+import re
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
-from mvadapter.data.batches import stack_videos
+from mvadapter.data.batches import FrameBytes, FrameLoader, stack_videos
 from mvadapter.data.records import Record
 from mvadapter.data.stories import NEEDS, reverse_caption
 from mvadapter.data.synthetic import need_of
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
-from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
+from mvadapter.errors import DataError, VideoError
+from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.reversal import measure_reversal
@@ -28,6 +31,7 @@ from mvadapter.training.optimizer import build_optimizer
 from mvadapter.training.recipe import Recipe
 
 _TIMED = 5
+_LINUX_PEAK = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +43,9 @@ class Measured:
     hits: dict[str, list[float]]
     """Measure -> per query: "text_to_video" and "video_to_text" (R@1), and for drawn videos
     "reversal"."""
-    caption_video: list[int]
-    """For each query of "text_to_video", its video: the captions of one are not independent."""
+    groups: dict[str, list[int]]
+    """Measure -> per query: queries with one number are not independent of one another, such as the
+    captions of one video, or a drawn video and its twin."""
     needs: dict[str, dict[str, float]] = field(default_factory=dict)
     """For drawn videos: need -> measure -> mean over the queries of that need."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -59,23 +64,25 @@ class Cost:
     """Embedded without gradients, decoding left out."""
 
 
-def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Measured:
+def measure(
+    encoder: Encoder, records: Sequence[Record], recipe: Recipe, on_progress: OnProgress
+) -> Measured:
     """Measure an adapter on a test split.
 
     Args:
         encoder: The adapter beside its CLIP.
         records: The test split.
         recipe: Says whether the videos are drawn, and then need reversal.
+        on_progress: Called with how many videos are done and how many there are.
     """
-    settings = EmbeddingSettings(unreadable="skip")
+    settings = EmbeddingSettings(unreadable="skip", on_progress=on_progress)
+    hits, reversal = {}, None
     with open_frames(encoder, records, Path(recipe.data.path)) as loader:
         embedded = embed_records(encoder, records, loader, settings)
-        hits = {}
         if recipe.data.is_drawn:
             reversal = measure_reversal(
                 encoder, records, loader, embedded, reverse_caption, settings
             )
-            hits["reversal"] = 100 * reversal.cpu().numpy()
     ranks = embedded.ranks()
     hits["text_to_video"] = 100 * ranks.text_to_video.hits(1)
     hits["video_to_text"] = 100 * ranks.video_to_text.hits(1)
@@ -84,19 +91,29 @@ def measure(encoder: Encoder, records: Sequence[Record], recipe: Recipe) -> Meas
     for direction in ("text_to_video", "video_to_text"):
         found = getattr(report, direction)
         metrics[direction] = {**dataclasses.asdict(found), "recall_sum": found.recall_sum}
+    of_video = _groups(embedded.kept)
+    of_caption = of_video[embedded.caption_video.cpu().numpy()]
+    groups = {"text_to_video": of_caption, "video_to_text": of_video}
     needs: dict[str, dict[str, float]] = {}
-    if recipe.data.is_drawn:
-        # Without time a caption is its own reverse, and there is nothing to choose between.
-        timeless = np.array([need_of(record) == "appearance" for record in records])
+    if reversal is not None:
+        hits["reversal"] = 100 * reversal.cpu().numpy()
         needs = _by_need(hits, records)
-        hits["reversal"] = hits["reversal"][~timeless]
+        # Without time a caption is its own reverse, and there is nothing to choose between.
+        in_time = np.array([need_of(record) != "appearance" for record in records])
+        hits["reversal"], groups["reversal"] = hits["reversal"][in_time], of_video[in_time]
     return Measured(
         metrics=metrics,
         hits={name: values.tolist() for name, values in hits.items()},
-        caption_video=embedded.caption_video.tolist(),
+        groups={name: values.tolist() for name, values in groups.items()},
         needs=needs,
         skipped={record.id: reason for record, reason in embedded.skipped},
     )
+
+
+def _groups(records: Sequence[Record]) -> Int[np.ndarray, " record"]:
+    """A number for each record, the same for those of one group."""
+    names = [record.group or f"alone {record.id}" for record in records]
+    return np.unique(names, return_inverse=True)[1]
 
 
 def _by_need(hits: dict[str, np.ndarray], records: Sequence[Record]) -> dict[str, dict[str, float]]:
@@ -129,15 +146,18 @@ def measure_cost(
         recipe: Says the size of a batch and the precision.
         device: Where to compute.
     """
-    before = _peak_bytes(device)
+    before = _forget_peak(device)
     encoder = make_encoder()
+    _drop_weights_with_copies(encoder)
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
     with open_frames(encoder, records, Path(recipe.data.path)) as loader:
-        # The first video again and again where there are too few: only the sizes matter.
-        frames = [loader.frames(0)] + [loader.frames(i % len(records)) for i in range(1, size)]
+        readable = _first_readable(loader, len(records), size)
+    # The same ones again where there are too few: only the sizes matter.
+    taken = [readable[i % len(readable)] for i in range(size)]
+    frames = [frames for _, frames in taken]
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
-    captions = [records[i % len(records)].captions[0] for i in range(size)]
+    captions = [records[position].captions[0] for position, _ in taken]
     ids, words = encoder.backbone.tokenizer.encode(captions, encoder.inputs.num_words)
     ids, words = ids.to(device), words.to(device)
     parameters = encoder.trainable_parameters()
@@ -173,6 +193,36 @@ def measure_cost(
     )
 
 
+def _first_readable(
+    loader: FrameLoader, num_records: int, wanted: int
+) -> list[tuple[int, FrameBytes]]:
+    """The frames of the first videos that have any, with their positions.
+
+    Raises:
+        DataError: None has.
+    """
+    found: list[tuple[int, FrameBytes]] = []
+    for position in range(num_records):
+        if len(found) == wanted:
+            break
+        with suppress(VideoError):
+            found.append((position, loader.frames(position)))
+    if not found:
+        raise DataError(f"none of the {num_records} videos of the train split can be read")
+    return found
+
+
+def _drop_weights_with_copies(encoder: Encoder) -> None:
+    """Let go of frozen weights that the adapter has its own copies of.
+
+    Other encoders may need them, but what a method costs is what it needs.
+    """
+    backbone, copies = encoder.backbone, encoder.adapter.backbone_weights
+    # The scale says on which device all is.
+    kept = {n: w for n, w in backbone.weights.items() if n not in copies or n == "logit_scale"}
+    encoder.backbone = dataclasses.replace(backbone, weights=kept)
+
+
 def _median_seconds(work: Callable[[], Any], device: torch.device) -> float:
     taken = []
     for _ in range(1 + _TIMED):
@@ -185,9 +235,21 @@ def _median_seconds(work: Callable[[], Any], device: torch.device) -> float:
     return statistics.median(taken[1:])
 
 
+def _forget_peak(device: torch.device) -> int:
+    """Begin to look for the peak of memory anew; gives what is taken now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _LINUX_PEAK.is_file():
+        # A process begins with the peak of the one that it came from (man proc_pid_clear_refs).
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _peak_bytes(device)
+
+
 def _peak_bytes(device: torch.device) -> int:
     """The most memory so far: of the GPU, or of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    if _LINUX_PEAK.is_file():
+        found = re.search(r"VmHWM:\s+(\d+) kB", _LINUX_PEAK.read_text(encoding="ascii"))
+        return 1024 * int(found[1]) if found else 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -6,13 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvadapter.adapters.build import METHODS, AdapterConfig, adapter_config, count_trainable
+from mvadapter.adapters.build import (
+    METHODS,
+    AdapterConfig,
+    adapter_config,
+    count_trainable,
+    method_of,
+    sketch_adapter,
+)
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
-from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.errors import ConfigError
 from mvadapter.settings import settings_from_table, table_from_settings
-from mvadapter.training.recipe import Recipe, read_tables, recipe_from_table
+from mvadapter.training.recipe import Recipe, check_table, read_tables, recipe_from_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +30,27 @@ class CompareSettings:
     """Methods and variants; all methods by default."""
     seeds: tuple[int, ...] = (0, 42, 123)
     """Each method is trained once with each; the paper's three by default."""
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
-    """What is tried for every method with the first seed. The held-out part of the train split
-    chooses; the test split is not seen."""
+    learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
+    """What is tried for every method with the first seed. Where the best is at an end, one more in
+    that direction is tried, twice at most. The held-out part of the train split chooses; the test
+    split is not seen."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By name of a method or variant, what differs from its own settings."""
+    """By name of a method or variant, what differs from its own settings. Those of a method are
+    also its variants'."""
+    quick_rates: dict[str, float] = field(default_factory=dict)
+    """By name of a method or variant, the learning rate of ``--quick`` where it is not the
+    recipe's: what an earlier search found."""
 
     def __post_init__(self) -> None:
         for setting in ("methods", "seeds", "learning_rates"):
             values = getattr(self, setting)
             if not values or len(set(values)) < len(values):
                 raise ConfigError(f"{setting} must name at least one, and each once, got {values}")
-        for rate in self.learning_rates:
+        for rate in (*self.learning_rates, *self.quick_rates.values()):
             if not rate > 0:
-                raise ConfigError(f"learning_rates must be above 0, got {rate}")
+                raise ConfigError(f"learning rates must be above 0, got {rate}")
+        for name in (*self.methods, *self.settings, *self.quick_rates):
+            method_of(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +62,8 @@ class Plan:
     methods: dict[str, AdapterConfig]
     """By name, in the order of the table."""
     seeds: tuple[int, ...]
-    learning_rates: tuple[float, ...]
+    learning_rates: dict[str, tuple[float, ...]]
+    """By method, what is tried with the first seed."""
 
     def recipe_for(self, name: str, learning_rate: float | None, seed: int) -> Recipe:
         """The recipe of one run; without a learning rate, of a method that is not trained."""
@@ -57,10 +72,11 @@ class Plan:
         return dataclasses.replace(self.recipe, method=self.methods[name], train=train)
 
     def as_table(self) -> dict[str, Any]:
-        """What a comparison must keep to be the same one: all but which methods and seeds."""
+        """What a comparison must keep to be the same one, whichever methods and seeds it has."""
         table = self.recipe.as_table()
         del table["method"], table["train"]["seed"], table["train"]["learning_rate"]
-        return {**table, "learning_rates": list(self.learning_rates)}
+        methods = {name: table_from_settings(config) for name, config in self.methods.items()}
+        return {**table, "methods": methods}
 
 
 def read_plan(
@@ -76,7 +92,7 @@ def read_plan(
         path: A TOML file.
         overrides: What takes the place of the file's settings, by names such as "train.epochs" or
             "compare.methods".
-        is_quick: One seed, and the recipe's own learning rate instead of a search.
+        is_quick: One seed, and one learning rate instead of a search.
         text: What stands in the text tower of the methods that leave it open, such as "none".
 
     Raises:
@@ -86,57 +102,79 @@ def read_plan(
     tables = read_tables(Path(path))
     for name, value in overrides.items():
         table, key = name.split(".")
-        tables.setdefault(table, {})[key] = value
-    chosen = settings_from_table(CompareSettings, tables.pop("compare", {}), f"{path} [compare]")
-    for name in chosen.settings:
-        if name not in (*METHODS, *VARIANTS):
-            raise UnknownNameError(f"table of {path} [compare.settings]", name, METHODS)
+        check_table(table, tables.setdefault(table, {}), str(path))
+        tables[table][key] = value
+    own = tables.pop("compare", {})
+    check_table("compare", own, str(path))
+    chosen = settings_from_table(CompareSettings, own, f"{path} [compare]")
     recipe = recipe_from_table(tables, str(path))
-    # The recipe's own method keeps the settings that the recipe gives it.
-    base = dict(tables.get("method", {}))
-    base_name = base.pop("name", MvAdapterConfig.name)
-    own = {
-        name: {**(base if name == base_name else {}), **chosen.settings.get(name, {})}
-        for name in chosen.methods
-    }
-    if text is not None:
-        own = {name: _with_text(name, settings, text) for name, settings in own.items()}
+    if recipe.train.select_on == "test":
+        raise ConfigError(
+            f"{path} [train]: select_on is 'test', but a comparison sees the test split once, at "
+            f"the end; leave it out"
+        )
     return Plan(
         recipe=recipe,
         methods={
-            name: _method(name, settings, tables, str(path)) for name, settings in own.items()
+            name: _method(name, chosen, tables, text, where=str(path)) for name in chosen.methods
         },
         seeds=chosen.seeds[:1] if is_quick else chosen.seeds,
-        learning_rates=(recipe.train.learning_rate,) if is_quick else chosen.learning_rates,
+        learning_rates={
+            name: (chosen.quick_rates.get(name, recipe.train.learning_rate),)
+            if is_quick
+            else chosen.learning_rates
+            for name in chosen.methods
+        },
     )
 
 
 def _method(
-    name: str, settings: Mapping[str, Any], tables: Mapping[str, Any], where: str
+    name: str, chosen: CompareSettings, tables: Mapping[str, Any], text: str | None, *, where: str
 ) -> AdapterConfig:
-    """The configuration of one method, which takes its frames and words from the recipe."""
-    table = {**tables, "method": {"name": name, **settings}}
-    return recipe_from_table(table, where).method
+    """The configuration of one method, which takes its frames and words from the recipe.
 
-
-def _with_text(name: str, settings: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """A method's settings with this in the text tower, where it has such a setting."""
-    has_text = "text" in table_from_settings(adapter_config(name, {}, name))
-    return {**settings, "text": text} if has_text else dict(settings)
+    What the recipe says of a method holds for its variants too, but a variant's own settings are
+    what makes it one.
+    """
+    method = method_of(name)
+    base = dict(tables.get("method", {}))
+    if method_of(str(base.pop("name", MvAdapterConfig.name))) != method:
+        base = {}
+    settings = {**base, **chosen.settings.get(method, {})}
+    if name in VARIANTS:
+        settings |= {**VARIANTS[name].settings, **chosen.settings.get(name, {})}
+    if text is not None and "text" in table_from_settings(adapter_config(method, {}, method)):
+        settings["text"] = text
+    return recipe_from_table({**tables, "method": {"name": method, **settings}}, where).method
 
 
 def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
     """Count what each method trains, so that one that does not fit is refused before any trains.
 
     Raises:
-        ConfigError: One does not fit this CLIP.
+        ConfigError: One does not fit this CLIP, or not the recipe's frames and words.
     """
-    counts = {}
+    inputs, counts = plan.recipe.inputs, {}
+    if inputs.num_words > backbone.text.max_tokens:
+        raise ConfigError(
+            f"num_words is {inputs.num_words}, but {backbone.name!r} has positions for "
+            f"{backbone.text.max_tokens} tokens"
+        )
     for name, config in plan.methods.items():
         try:
+            adapter = sketch_adapter(config, backbone)
             counts[name] = count_trainable(config, backbone)
         except ConfigError as error:
             raise ConfigError(f"{name} does not fit {backbone.name!r}: {error}") from error
+        for setting, longest in (
+            ("num_frames", adapter.longest_video),
+            ("num_words", adapter.longest_caption),
+        ):
+            if longest is not None and getattr(inputs, setting) > longest:
+                raise ConfigError(
+                    f"{name} takes {setting} up to {longest}, but the recipe's are "
+                    f"{getattr(inputs, setting)}"
+                )
     return counts
 
 

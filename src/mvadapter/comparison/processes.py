@@ -101,9 +101,13 @@ def _work(job: Job, asked: Event, tells: "Connection[float | str, None]", num_th
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(num_threads)
     parent = os.getppid()
-    try:
-        do(job, lambda: asked.is_set() or os.getppid() != parent, tells.send)
-    except (MvAdapterError, OSError) as error:
-        # A parent that was killed hears nothing any more.
+
+    def tell(said: float | str) -> None:
+        # A parent that was killed hears nothing any more; then it is time to save.
         with suppress(BrokenPipeError):
-            tells.send(str(error))
+            tells.send(said)
+
+    try:
+        do(job, lambda: asked.is_set() or os.getppid() != parent, tell)
+    except (MvAdapterError, OSError) as error:
+        tell(str(error))

@@ -29,7 +29,9 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
     result = {**about, **dataclasses.asdict(summary)}
     write_text(folder / "results.json", json.dumps(result, indent=2) + "\n")
     write_text(folder / "results.csv", csv_text(summary))
-    says = "\n".join(f"- {key}: {about[key]}" for key in ("command", "machine", "versions"))
+    says = "\n".join(
+        f"- {key}: {about[key]}" for key in ("command", "machine", "versions", "precision")
+    )
     write_text(folder / "tables.md", f"{says}\n\n{markdown(tables(summary))}")
     write_plots(summary.methods, folder)
     return result

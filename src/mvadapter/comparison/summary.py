@@ -57,6 +57,9 @@ class MethodSummary:
     search: dict[str, float | None]
     """Learning rate -> sum of the six recalls on the held-out part; None where it diverged."""
     seeds: tuple[int, ...]
+    num_steps: int
+    best_epochs: tuple[int, ...]
+    """By seed, the epoch that the held-out part chose."""
     metrics: dict[str, dict[str, Spread]]
     """Direction -> the fields of `RetrievalMetrics`, and ``recall_sum``, on the test split."""
     needs: dict[str, dict[str, Spread]]
@@ -108,7 +111,8 @@ def summarise(comparison: Comparison, reference: str) -> Summary:
 def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
     tested = list(found.tested.values())
     backbone_bytes = _BYTES_PER_WEIGHT * num_backbone_weights
-    adapter_bytes = found.trained.get("adapter_bytes", 0)
+    trained = list(found.trained.values())
+    adapter_bytes = trained[0]["adapter_bytes"] if trained else 0
     return MethodSummary(
         name=found.name,
         trainable=found.trainable,
@@ -117,6 +121,8 @@ def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
         learning_rate=found.learning_rate,
         search={f"{rate:g}": score for rate, score in found.search.items()},
         seeds=tuple(found.tested),
+        num_steps=trained[0]["num_steps"] if trained else 0,
+        best_epochs=tuple(one["best_epoch"] for one in trained),
         metrics={
             direction: _spreads([one["metrics"][direction] for one in tested])
             for direction in DIRECTIONS
@@ -153,9 +159,7 @@ def _differences(found: Sequence[Found], reference: str) -> list[MethodDifferenc
     result = []
     for measure in tested["hits"]:
         against = _mean_hits(by_name[reference], measure)
-        group = None
-        if measure == "text_to_video":
-            group = np.asarray(tested["caption_video"], dtype=np.int64)
+        group = np.asarray(tested["groups"][measure], dtype=np.int64)
         rows = [
             (one.name, paired_bootstrap(_mean_hits(one, measure), against, group=group))
             for one in found
@@ -183,8 +187,8 @@ def _mean_hits(found: Found, measure: str) -> Float[np.ndarray, " query"]:
 def _pass_holm(p_values: Sequence[float]) -> list[bool]:
     """Which of several p-values stand when all are tested at once."""
     passed = [False] * len(p_values)
-    for rank, index in enumerate(np.argsort(p_values)):
-        if p_values[index] > _SIGNIFICANT / (len(p_values) - rank):
+    for num_passed, index in enumerate(np.argsort(p_values)):
+        if p_values[index] > _SIGNIFICANT / (len(p_values) - num_passed):
             break
         passed[index] = True
     return passed

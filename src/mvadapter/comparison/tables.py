@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mvadapter.comparison.summary import (
@@ -155,14 +155,14 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
 
 def _search(summaries: Sequence[MethodSummary]) -> Table:
     trained = [summary for summary in summaries if summary.search]
-    rates = list(trained[0].search) if trained else []
+    rates = sorted({rate for summary in trained for rate in summary.search}, key=float)
     return Table(
         title="Search of the learning rate: sum of the six recalls on the held-out part",
         columns=("method", *rates, "chosen"),
         rows=tuple(
             (
                 summary.name,
-                *(_or("diverged", summary.search[rate], "{:.1f}".format) for rate in rates),
+                *(_sum(summary, rate) for rate in rates),
                 f"{summary.learning_rate:g}",
             )
             for summary in trained
@@ -202,5 +202,8 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB" if num_bytes else ""
 
 
-def _or(otherwise: str, value: float | None, show: Callable[[float], str]) -> str:
-    return otherwise if value is None else show(value)
+def _sum(summary: MethodSummary, rate: str) -> str:
+    if rate not in summary.search:
+        return ""
+    found = summary.search[rate]
+    return "diverged" if found is None else f"{found:.1f}"

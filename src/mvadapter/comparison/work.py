@@ -7,6 +7,7 @@ done; a job whose file is there is not done again.
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, assert_never
@@ -19,10 +20,12 @@ from mvadapter.comparison.measure import measure, measure_cost
 from mvadapter.data.records import Record
 from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.errors import TrainingError
-from mvadapter.files import write_text
+from mvadapter.errors import DivergedError
+from mvadapter.files import locked, write_text
 from mvadapter.training.loop import Surroundings, train
 from mvadapter.training.recipe import Recipe
+
+_LOCK = "job.lock"
 
 Kind: TypeAlias = Literal["train", "test", "cost"]
 
@@ -42,42 +45,58 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """The file that says what came out."""
-        return self.folder / f"{self.kind}.json"
+        """The file that says what came out; costs are those of a device."""
+        what = f"cost-{self.device.replace(':', '-')}" if self.kind == "cost" else self.kind
+        return self.folder / f"{what}.json"
 
     def records(self, split: str) -> list[Record]:
         """One split of the dataset."""
         return [record for record in self.recipe.records(self.videos) if record.split == split]
 
 
+class _Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+    pass
+
+
 def do(job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]) -> None:
-    """Do a job and write what came out; a training that is asked to stop writes nothing.
+    """Do a job and write what came out; one that is asked to stop writes nothing.
 
     Args:
         job: The job.
-        should_stop: Asked after each training step.
+        should_stop: Asked after each training step and each batch of videos.
         on_share: Called with how much of it is done, from 0 to 1.
 
     Raises:
         MvAdapterError: It cannot be done.
         OSError: The result cannot be written.
     """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    # A killed comparison's process may still be saving where it is.
+    with locked(job.folder / _LOCK, None), suppress(_Stopped):
+        if not job.result.is_file():
+            write_text(job.result, json.dumps(_do(job, should_stop, on_share)) + "\n")
+        if job.kind == "train":
+            # The moments of the optimiser are twice the adapter, and nothing goes on from here.
+            (job.folder / "run" / "state.safetensors").unlink(missing_ok=True)
+
+
+def _do(
+    job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]
+) -> dict[str, Any]:
     match job.kind:
         case "train":
-            found = _train(job, should_stop, on_share)
+            return _train(job, should_stop, on_share)
         case "test":
-            found = _test(job)
+            return _test(job, should_stop, on_share)
         case "cost":
-            found = _cost(job)
+            return _cost(job)
         case _:
             assert_never(job.kind)
-    if found is not None:
-        write_text(job.result, json.dumps(found) + "\n")
 
 
 def _train(
     job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     surroundings = Surroundings(
         device=job.device,
         on_step=lambda done, total, _loss: on_share(done / total),
@@ -86,13 +105,11 @@ def _train(
     records = job.recipe.records(job.videos)
     try:
         result = train(job.recipe, records, job.folder, surroundings)
-    except TrainingError as error:
+    except DivergedError as error:
         # A learning rate at which training diverges loses the search; it does not end it.
-        return {"metrics": None, "failed": str(error)}
+        return {"metrics": None, "failed": str(error), "skipped": {}}
     if not result.is_finished:
-        return None
-    # The moments of the optimiser are twice the adapter, and nothing goes on from here.
-    (job.folder / "run" / "state.safetensors").unlink(missing_ok=True)
+        raise _Stopped
     return {
         "metrics": result.metrics,
         "best_epoch": result.best_epoch,
@@ -102,14 +119,20 @@ def _train(
     }
 
 
-def _test(job: Job) -> dict[str, Any]:
+def _test(
+    job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]
+) -> dict[str, Any]:
+    def advance(done: int, total: int) -> None:
+        on_share(done / total)
+        if should_stop():
+            raise _Stopped
+
     records = job.records(job.recipe.data.test_split)
     backbone = Backbone.load(job.recipe.backbone.name, device=job.device)
-    if (job.folder / WEIGHTS_FILE).is_file():
+    encoder = _untrained(job.recipe, backbone)
+    if encoder.trainable_parameters():
         encoder = load_adapter(job.folder, backbone)
-    else:
-        encoder = _untrained(job.recipe, backbone)
-    return dataclasses.asdict(measure(encoder, records, job.recipe))
+    return dataclasses.asdict(measure(encoder, records, job.recipe, advance))
 
 
 def _cost(job: Job) -> dict[str, Any]:

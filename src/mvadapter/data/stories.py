@@ -1,4 +1,4 @@
-"""A need in, stories out: what happens in a drawn clip, and the caption that says so."""
+"""A need in, stories out: what happens in a drawn video, and the caption that says so."""
 
 import itertools
 import re
@@ -20,8 +20,8 @@ Part: TypeAlias = Literal["train", "test"]
 
 SAMPLED_FRAMES = 6
 # Three frames a span: the middle of each span is one frame's own, so that the frames sampled from
-# a clip and from its twin are the same ones.
-_CLIP_FRAMES = 3 * SAMPLED_FRAMES
+# a video and from its twin are the same ones.
+_VIDEO_FRAMES = 3 * SAMPLED_FRAMES
 _SIZE_PX = 96
 # Every fourth object is kept for the test part.
 _TEST_SHARE = 4
@@ -44,8 +44,8 @@ _OPPOSITES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticClip:
-    """What happens in one clip."""
+class SyntheticVideo:
+    """What happens in one video."""
 
     need: Need
     caption: str
@@ -53,8 +53,8 @@ class SyntheticClip:
     """The shapes of each frame."""
     background: Rgb
 
-    def reversed(self) -> "SyntheticClip":
-        """The clip played backwards, with the caption that is true then."""
+    def reversed(self) -> "SyntheticVideo":
+        """The video played backwards, with the caption that is true then."""
         return replace(self, caption=reverse_caption(self.caption), frames=self.frames[::-1])
 
     def draw(self) -> list[Picture]:
@@ -63,7 +63,7 @@ class SyntheticClip:
 
 
 def reverse_caption(caption: str) -> str:
-    """The caption of a drawn clip when it is played backwards; the same if it needs no time.
+    """The caption of a drawn video when it is played backwards; the same if it needs no time.
 
     >>> reverse_caption("a red circle moves from left to right")
     'a red circle moves from right to left'
@@ -81,7 +81,7 @@ def reverse_caption(caption: str) -> str:
     return caption
 
 
-def stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[SyntheticClip]:
+def stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[SyntheticVideo]:
     """Every story of one need, in random order; each caption or its reverse comes once.
 
     Args:
@@ -90,7 +90,7 @@ def stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[
         generator: Decides everything else.
     """
     things = _objects(part)
-    told: list[Callable[[np.random.Generator], SyntheticClip]]
+    told: list[Callable[[np.random.Generator], SyntheticVideo]]
     match need:
         case "appearance":
             told = [partial(_being_there, *pair) for pair in itertools.combinations(things, 2)]
@@ -107,8 +107,8 @@ def stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[
         case _:
             assert_never(need)
     for index in generator.permutation(len(told)):
-        clip = told[index](generator)
-        yield clip.reversed() if generator.random() < 0.5 else clip
+        video = told[index](generator)
+        yield video.reversed() if generator.random() < 0.5 else video
 
 
 def _objects(part: Part) -> list[_Object]:
@@ -120,9 +120,11 @@ def _objects(part: Part) -> list[_Object]:
     return [everything[index] for index in chosen]
 
 
-def _moving(thing: _Object, axis: tuple[str, str], generator: np.random.Generator) -> SyntheticClip:
-    way = np.linspace(0.2, 0.8, _CLIP_FRAMES) + generator.uniform(-0.05, 0.05)
-    return SyntheticClip(
+def _moving(
+    thing: _Object, axis: tuple[str, str], generator: np.random.Generator
+) -> SyntheticVideo:
+    way = np.linspace(0.2, 0.8, _VIDEO_FRAMES) + generator.uniform(-0.05, 0.05)
+    return SyntheticVideo(
         need="direction",
         caption=f"{_named(thing)} moves from {axis[0]} to {axis[1]}",
         frames=_along(thing, way, is_across=axis[0] == "left", generator=generator),
@@ -130,13 +132,13 @@ def _moving(thing: _Object, axis: tuple[str, str], generator: np.random.Generato
     )
 
 
-def _changing_speed(thing: _Object, generator: np.random.Generator) -> SyntheticClip:
+def _changing_speed(thing: _Object, generator: np.random.Generator) -> SyntheticVideo:
     # From standing still; which way it goes says nothing about its speed.
-    way = 0.15 + 0.7 * np.linspace(0, 1, _CLIP_FRAMES) ** 2
+    way = 0.15 + 0.7 * np.linspace(0, 1, _VIDEO_FRAMES) ** 2
     if generator.random() < 0.5:
         way = 1 - way
     is_across = bool(generator.random() < 0.5)
-    return SyntheticClip(
+    return SyntheticVideo(
         need="speed",
         caption=f"{_named(thing)} speeds up",
         frames=_along(thing, way, is_across=is_across, generator=generator),
@@ -153,8 +155,8 @@ def _along(
     return tuple((_shape(thing, place, radius),) for place in places)
 
 
-def _being_there(first: _Object, second: _Object, generator: np.random.Generator) -> SyntheticClip:
-    # Both tremble, so that the clip is no still.
+def _being_there(first: _Object, second: _Object, generator: np.random.Generator) -> SyntheticVideo:
+    # Both tremble, so that the video is no still.
     corners = [(0.3, 0.3), (0.7, 0.7)] if generator.random() < 0.5 else [(0.3, 0.7), (0.7, 0.3)]
     radii = generator.uniform(0.14, 0.2, size=2)
     frames = tuple(
@@ -162,9 +164,9 @@ def _being_there(first: _Object, second: _Object, generator: np.random.Generator
             _shape(thing, _near(corner, generator, 0.03), radius)
             for thing, corner, radius in zip((first, second), corners, radii, strict=True)
         )
-        for _ in range(_CLIP_FRAMES)
+        for _ in range(_VIDEO_FRAMES)
     )
-    return SyntheticClip(
+    return SyntheticVideo(
         need="appearance",
         caption=f"{_named(first)} and {_named(second)}",
         frames=frames,
@@ -172,13 +174,15 @@ def _being_there(first: _Object, second: _Object, generator: np.random.Generator
     )
 
 
-def _taking_turns(first: _Object, second: _Object, generator: np.random.Generator) -> SyntheticClip:
+def _taking_turns(
+    first: _Object, second: _Object, generator: np.random.Generator
+) -> SyntheticVideo:
     shapes = [
         _shape(thing, _near((0.5, 0.5), generator, 0.15), generator.uniform(0.15, 0.22))
         for thing in (first, second)
     ]
-    half = _CLIP_FRAMES // 2
-    return SyntheticClip(
+    half = _VIDEO_FRAMES // 2
+    return SyntheticVideo(
         need="order",
         caption=f"{_named(first)} then {_named(second)}",
         frames=((shapes[0],),) * half + ((shapes[1],),) * half,
@@ -186,10 +190,10 @@ def _taking_turns(first: _Object, second: _Object, generator: np.random.Generato
     )
 
 
-def _growing(thing: _Object, generator: np.random.Generator) -> SyntheticClip:
+def _growing(thing: _Object, generator: np.random.Generator) -> SyntheticVideo:
     place = _near((0.5, 0.5), generator, 0.1)
-    radii = np.linspace(generator.uniform(0.07, 0.1), generator.uniform(0.26, 0.32), _CLIP_FRAMES)
-    return SyntheticClip(
+    radii = np.linspace(generator.uniform(0.07, 0.1), generator.uniform(0.26, 0.32), _VIDEO_FRAMES)
+    return SyntheticVideo(
         need="size",
         caption=f"{_named(thing)} grows",
         frames=tuple((_shape(thing, place, float(radius)),) for radius in radii),
@@ -197,16 +201,16 @@ def _growing(thing: _Object, generator: np.random.Generator) -> SyntheticClip:
     )
 
 
-def _multiplying(thing: _Object, number: str, generator: np.random.Generator) -> SyntheticClip:
+def _multiplying(thing: _Object, number: str, generator: np.random.Generator) -> SyntheticVideo:
     corners = [(0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)]
     radius = generator.uniform(0.12, 0.17)
     shapes = tuple(
         _shape(thing, _near(corners[index], generator, 0.05), radius)
         for index in generator.permutation(len(corners))[: _NUMBERS[number]]
     )
-    # In equal parts of the clip one after the other joins.
-    counts = 1 + np.arange(_CLIP_FRAMES) * len(shapes) // _CLIP_FRAMES
-    return SyntheticClip(
+    # In equal parts of the video one after the other joins.
+    counts = 1 + np.arange(_VIDEO_FRAMES) * len(shapes) // _VIDEO_FRAMES
+    return SyntheticVideo(
         need="count",
         caption=_counted("one", thing, number),
         frames=tuple(shapes[:count] for count in counts),

@@ -1,6 +1,6 @@
 """A number in, videos whose captions need time out: shapes that move, take turns, change.
 
-Every clip whose caption needs time has a twin that is the same clip played backwards, with the
+Every video whose caption needs time has a twin that is the same video played backwards, with the
 caption that then is true. Both hold the same frames, so nothing that pools frames without their
 order can tell them apart.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 from mvadapter.data.records import Record
 from mvadapter.data.scenes import Picture
-from mvadapter.data.stories import NEEDS, Need, Part, SyntheticClip, reverse_caption, stories
+from mvadapter.data.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
 from mvadapter.data.table import read_table
 from mvadapter.errors import ConfigError
 from mvadapter.files import write_text, written_whole
@@ -61,10 +61,10 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
     if not (done.is_file() and done.read_text(encoding="utf-8") == says):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
-            clips = synthetic_clips(
+            videos = synthetic_videos(
                 twins[part], part=part, seed=settings.seed, needs=settings.needs
             )
-            write_clips(clips, folder, part)
+            write_videos(videos, folder, part)
         write_text(done, says)
     return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
 
@@ -74,35 +74,35 @@ def need_of(record: Record) -> Need:
     return next(need for need in NEEDS if record.video.stem.endswith(f"-{need}"))
 
 
-def synthetic_clips(
+def synthetic_videos(
     twins_per_need: int, *, part: Part, seed: int, needs: Sequence[Need]
-) -> list[SyntheticClip]:
-    """Make clips, each followed by its twin; no caption comes twice.
+) -> list[SyntheticVideo]:
+    """Make videos, each followed by its twin; no caption comes twice.
 
     The objects (colour and kind) of the two parts differ, so that on the test part only the meaning
     of the words helps.
 
     Args:
-        twins_per_need: Pairs of clips for each need; fewer where there are no more captions.
+        twins_per_need: Pairs of videos for each need; fewer where there are no more captions.
         part: Which objects take part.
         seed: Decides everything else.
         needs: What the captions are to need.
     """
     generator = np.random.default_rng([seed, _PARTS.index(part)])
-    clips: list[SyntheticClip] = []
+    videos: list[SyntheticVideo] = []
     for need in needs:
         told = stories(need, part, generator)
         if need == "appearance":
             # Backwards the caption is as true as before: a twin would be a second right answer.
-            clips += itertools.islice(told, 2 * twins_per_need)
+            videos += itertools.islice(told, 2 * twins_per_need)
             continue
-        for clip in itertools.islice(told, twins_per_need):
-            clips += [clip, clip.reversed()]
-    return clips
+        for video in itertools.islice(told, twins_per_need):
+            videos += [video, video.reversed()]
+    return videos
 
 
-def write_clips(clips: Sequence[SyntheticClip], folder: Path, part: Part) -> Path:
-    """Write clips as mp4 files, and a table of their captions beside them.
+def write_videos(videos: Sequence[SyntheticVideo], folder: Path, part: Part) -> Path:
+    """Write videos as mp4 files, and a table of their captions beside them.
 
     Returns:
         The table, ``captions-train.csv`` or ``captions-test.csv``.
@@ -113,11 +113,11 @@ def write_clips(clips: Sequence[SyntheticClip], folder: Path, part: Part) -> Pat
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["video", "caption", "split", "group"])
-    for number, clip in enumerate(clips):
-        name = f"{part}/{number:04d}-{clip.need}.mp4"
-        write_video(folder / name, clip.draw(), _FRAMES_PER_SECOND)
-        twins = min(clip.caption, reverse_caption(clip.caption))
-        table.writerow([name, clip.caption, part, twins])
+    for number, video in enumerate(videos):
+        name = f"{part}/{number:04d}-{video.need}.mp4"
+        write_video(folder / name, video.draw(), _FRAMES_PER_SECOND)
+        twins = min(video.caption, reverse_caption(video.caption))
+        table.writerow([name, video.caption, part, twins])
     path = _table_path(folder, part)
     write_text(path, text.getvalue())
     return path

@@ -8,14 +8,13 @@ The folder needs nothing from outside but the CLIP, and the videos where they la
     lock                   held by the process that is writing
 """
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -35,6 +34,7 @@ from mvadapter.encoder.checkpoint import (
 )
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
+from mvadapter.files import locked
 from mvadapter.index.build import EmbeddedVideo, embed_files
 from mvadapter.index.find import AnyPath, FileState, Problem, absolute, find_videos
 from mvadapter.index.plan import Plan, plan_changes, still_matters
@@ -374,21 +374,10 @@ class _Outcome:
                 problems.append((Path(video.file.path), video.problem))
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing; the system lets go of the lock however this one ends.
-
-    Raises:
-        IndexFolderError: Another process is writing.
-    """
-    with (folder / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise IndexFolderError(
-                f"{folder}: another process is writing to this index; try again when it is done"
-            ) from error
-        yield
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    """Keep other processes from writing to an index."""
+    refusal = f"{folder}: another process is writing to this index; try again when it is done"
+    return locked(folder / _LOCK, IndexFolderError(refusal))
 
 
 def _store_adapter(

@@ -22,7 +22,7 @@ from mvadapter.data.records import Record, fingerprint
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
-from mvadapter.errors import TrainingError, VideoError
+from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
@@ -259,7 +259,7 @@ class _Run:
         """Take one step and give its loss; with fewer than two readable videos, leave it out.
 
         Raises:
-            TrainingError: The loss is no longer a number.
+            DivergedError: The loss is no longer a number.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
@@ -282,7 +282,7 @@ class _Run:
         value = loss.item()
         # Before the step, which would carry it into the weights and the saved state.
         if not (math.isfinite(value) and math.isfinite(float(norm))):
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss became {value} (gradient {float(norm)}) at step {self._progress.step}; "
                 f"lower learning_rate (now {self._recipe.train.learning_rate}) or set precision "
                 f"to 'float32'"

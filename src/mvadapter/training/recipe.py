@@ -163,12 +163,12 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     where = "the settings" if path is None else str(path)
     for name, value in (overrides or {}).items():
         table, key = name.split(".")
-        _check_table(table, tables.setdefault(table, {}), where)
+        check_table(table, tables.setdefault(table, {}), where)
         tables[table][key] = value
     return recipe_from_table(tables, where)
 
 
-def _check_table(name: str, table: object, where: str) -> None:
+def check_table(name: str, table: object, where: str) -> None:
     """Refuse what should be a table and is not.
 
     Raises:
@@ -211,7 +211,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     for key, part in table.items():
         if key not in known:
             raise UnknownNameError(f"table of {where}", key, known)
-        _check_table(key, part, where)
+        check_table(key, part, where)
     if "path" not in table.get("data", {}):
         raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")

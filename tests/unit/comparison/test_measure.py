@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -36,15 +38,19 @@ def encoder(config, backbone):
     return encoder
 
 
+def silent(_done, _total):
+    pass
+
+
 def test_what_pools_frames_without_order_is_at_chance_for_every_need(tiny, records, recipe):
-    measured = measure(encoder(FullConfig(), tiny), records, recipe)
+    measured = measure(encoder(FullConfig(), tiny), records, recipe, silent)
 
     assert set(measured.hits["reversal"]) == {50.0}
     assert measured.needs["direction"]["reversal"] == 50.0
 
 
 def test_captions_without_time_have_no_reversal(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe, silent)
 
     assert list(measured.needs) == [n for n in NEEDS if n in ("appearance", "direction", "speed")]
     assert "reversal" not in measured.needs["appearance"]
@@ -53,7 +59,7 @@ def test_captions_without_time_have_no_reversal(tiny, records, recipe):
 
 
 def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe, silent)
 
     recall = measured.metrics["text_to_video"]["recall_at_1"]
     by_need = [table["text_to_video"] for table in measured.needs.values()]
@@ -61,15 +67,39 @@ def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
     assert sum(measured.hits["text_to_video"]) / 12 == pytest.approx(recall)
 
 
-def test_costs_are_looked_up_on_the_clock_and_in_memory(tiny, records, recipe):
-    cost = measure_cost(lambda: encoder(FullConfig(), tiny), records, recipe, torch.device("cpu"))
+def test_a_video_and_its_twin_are_one_piece_of_evidence(tiny, records, recipe):
+    groups = measure(encoder(FrozenConfig(), tiny), records, recipe, silent).groups
 
-    assert cost.seconds_per_step > 0
-    assert cost.peak_bytes >= 0
-    assert cost.videos_per_second > 0
+    # Four videos without twins, and four pairs of twins side by side.
+    assert len(set(groups["video_to_text"])) == 4 + 4
+    assert groups["reversal"][::2] == groups["reversal"][1::2]
+    assert groups["text_to_video"] == groups["video_to_text"]
 
 
-def test_what_trains_nothing_has_no_step(tiny, records, recipe):
-    cost = measure_cost(lambda: encoder(FrozenConfig(), tiny), records, recipe, torch.device("cpu"))
+def cost(config, records, recipe):
+    def make():
+        return encoder(config, Backbone.load("tiny"))
 
-    assert (cost.seconds_per_step, cost.peak_bytes) == (0.0, 0)
+    return measure_cost(make, records, recipe, torch.device("cpu"))
+
+
+def test_costs_are_looked_up_on_the_clock_and_in_memory(records, recipe):
+    found = cost(FullConfig(), records, recipe)
+
+    assert found.seconds_per_step > 0
+    # At least weights, gradients and two moments of 2.6 million numbers.
+    assert found.peak_bytes > 4 * 4 * 2_600_000
+    assert found.videos_per_second > 0
+
+
+def test_what_trains_nothing_has_no_step(records, recipe):
+    found = cost(FrozenConfig(), records, recipe)
+
+    assert (found.seconds_per_step, found.peak_bytes) == (0.0, 0)
+
+
+def test_videos_without_frames_do_not_hinder_the_timing(records, recipe, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    broken = dataclasses.replace(records[0], video=tmp_path / "broken.mp4")
+
+    assert cost(FrozenConfig(), [broken, *records[:2]], recipe).videos_per_second > 0

@@ -2,7 +2,7 @@ import pytest
 
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.comparison.plan import check_plan, read_plan, run_folder, same_methods
-from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.errors import ConfigError
 
 RECIPE = """
 [data]
@@ -32,7 +32,8 @@ def test_a_recipe_says_what_is_compared(recipe):
     plan = read_plan(recipe, {})
 
     assert list(plan.methods) == ["frozen", "adaptformer", "mv-adapter-untied"]
-    assert (plan.seeds, plan.learning_rates) == ((1, 2), (0.1, 0.2))
+    assert plan.seeds == (1, 2)
+    assert set(plan.learning_rates.values()) == {(0.1, 0.2)}
     assert plan.methods["mv-adapter-untied"] == MvAdapterConfig(
         num_frames=5, num_words=9, tying="none", bottleneck_width=6
     )
@@ -53,10 +54,68 @@ def test_options_win_over_the_recipe(recipe):
     assert list(plan.methods) == ["bitfit"]
 
 
-def test_quick_takes_one_seed_and_the_recipes_own_rate(recipe):
-    plan = read_plan(recipe, {}, is_quick=True)
+def test_quick_takes_one_seed_and_the_recipes_own_rate_or_the_methods(recipe):
+    plan = read_plan(recipe, {"compare.quick_rates": {"adaptformer": 0.7}}, is_quick=True)
 
-    assert (plan.seeds, plan.learning_rates) == ((1,), (0.5,))
+    assert plan.seeds == (1,)
+    assert plan.learning_rates["mv-adapter-untied"] == (0.5,)
+    assert plan.learning_rates["adaptformer"] == (0.7,)
+
+
+def test_what_the_recipe_says_of_a_method_holds_for_its_variants(recipe):
+    recipe.write_text(
+        RECIPE + '[method]\nname = "mv-adapter"\nfactor_dim = 3\ntied_layers = [-1]\n'
+        "[compare.settings.adaptformer]\nbottleneck_width = 5\n"
+    )
+    names = [
+        "mv-adapter", "mv-adapter-tied", "mv-adapter-tied-2", "mv-adapter-factor-8",
+        "adaptformer-sequential", "adaptformer-paper",
+    ]  # fmt: skip
+    ours, tied, tied_2, factor_8, sequential, paper = read_plan(
+        recipe, {"compare.methods": names}
+    ).methods.values()
+
+    assert tied == ours
+    assert (ours.factor_dim, ours.tied_layers) == (3, (-1,))
+    assert (tied_2.factor_dim, tied_2.tied_layers) == (3, (-2, -1))
+    assert (factor_8.factor_dim, factor_8.tied_layers) == (8, (-1,))
+    assert (sequential.bottleneck_width, sequential.placement) == (5, "sequential")
+    assert paper.bottleneck_width == 128
+
+
+def test_the_test_split_may_choose_nothing(recipe):
+    with pytest.raises(ConfigError, match="a comparison sees the test split once, at the end"):
+        read_plan(recipe, {"train.select_on": "test"})
+
+
+def test_a_plan_keeps_what_decides_its_runs(recipe):
+    plain, vision_alone = read_plan(recipe, {}), read_plan(recipe, {}, text="none")
+
+    assert plain.as_table() != vision_alone.as_table()
+    assert read_plan(recipe, {"compare.seeds": [7]}).as_table() == plain.as_table()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("inputs.num_frames", 100, "sequence-transformer takes num_frames up to 77"),
+        ("inputs.num_words", 78, "num_words is 78, but .* has positions for 77 tokens"),
+    ],
+)
+def test_frames_and_words_beyond_a_table_are_refused_first(
+    recipe, random_clip, setting, value, message
+):
+    plan = read_plan(
+        recipe,
+        {
+            setting: value,
+            "compare.methods": ["sequence-transformer"],
+            "compare.settings": {},
+        },
+    )
+
+    with pytest.raises(ConfigError, match=message):
+        check_plan(plan, random_clip)
 
 
 def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
@@ -72,8 +131,9 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
         ({"compare.methods": ["mv-adaptr"]}, "Did you mean 'mv-adapter'"),
         ({"compare.methods": []}, "methods must name at least one"),
         ({"compare.seeds": [1, 1]}, "seeds must name at least one, and each once"),
-        ({"compare.learning_rates": [0.0]}, "learning_rates must be above 0"),
+        ({"compare.learning_rates": [0.0]}, "learning rates must be above 0"),
         ({"compare.settings": {"lorra": {}}}, "'lorra' is not known. Did you mean 'lora'"),
+        ({"compare.quick_rates": {"lorra": 0.1}}, "'lorra' is not known. Did you mean 'lora'"),
         ({"compare.speed": 1}, "setting of .* 'speed' is not known"),
     ],
 )
@@ -116,5 +176,5 @@ def test_the_recipes_of_other_commands_leave_the_table_alone(recipe):
 def test_unknown_methods_of_a_recipe_are_errors_too(recipe):
     recipe.write_text(RECIPE.replace("adaptformer", "adaptfromer"))
 
-    with pytest.raises(UnknownNameError, match="Did you mean 'adaptformer'"):
+    with pytest.raises(ConfigError, match="Did you mean 'adaptformer'"):
         read_plan(recipe, {})

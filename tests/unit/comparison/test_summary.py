@@ -17,12 +17,22 @@ def of_one_seed(recall, hits):
     return {
         "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall)},
         "hits": {"text_to_video": hits, "reversal": hits},
-        "caption_video": list(range(len(hits))),
+        "groups": {key: list(range(len(hits))) for key in ("text_to_video", "reversal")},
         "skipped": {},
         "needs": {
             "order": {"text_to_video": recall, "reversal": 50.0},
             "appearance": {"text_to_video": recall},
         },
+    }
+
+
+def trained(adapter_bytes, seed):
+    return {
+        "adapter_bytes": adapter_bytes,
+        "num_steps": 7,
+        "best_epoch": seed + 1,
+        "metrics": {},
+        "skipped": {},
     }
 
 
@@ -34,7 +44,7 @@ def found(name, trainable, hits, **more):
         "trainable": trainable,
         "learning_rate": 0.1 if trains else None,
         "search": {0.1: 30.0, 0.2: None} if trains else {},
-        "trained": {"adapter_bytes": 4 * trainable} if trains else {},
+        "trained": {seed: trained(4 * trainable, seed) for seed in (0, 2)} if trains else {},
         "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
         "cost": cost,
     }
@@ -50,6 +60,7 @@ def summary():
             found("full", CLIP_WEIGHTS, [100.0, 0.0] * 20),
         ),
         num_backbone_weights=CLIP_WEIGHTS,
+        precision="float32",
     )
     return summarise(comparison, "small")
 
@@ -86,10 +97,38 @@ def test_differences_are_paired_and_tested_for_each_measure(summary):
     assert by["full", "text_to_video"].difference.mean == -25.0
 
 
+def test_queries_of_one_group_are_no_more_evidence_than_one():
+    ours, theirs = [100.0] * 6 + [0.0] * 2, [0.0] * 6 + [100.0] * 2
+    alone, together = list(range(8)), [0] * 6 + [1] * 2
+
+    def difference(groups):
+        methods = []
+        for name, hits in (("a", ours), ("b", theirs)):
+            one = of_one_seed(1.0, hits)
+            one["groups"] = dict.fromkeys(one["groups"], groups)
+            methods.append(found(name, 10, hits, tested={0: one}))
+        comparison = Comparison(
+            methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, precision="float32"
+        )
+        return summarise(comparison, "b").differences[0].difference
+
+    assert difference(alone).mean == difference(together).mean == 50.0
+    assert difference(together).low < difference(alone).low
+
+
+def test_the_chosen_epochs_and_steps_are_told(summary):
+    frozen, small, _ = summary.methods
+
+    assert (small.num_steps, small.best_epochs) == (7, (1, 3))
+    assert (frozen.num_steps, frozen.best_epochs) == (0, ())
+
+
 def test_equal_methods_do_not_differ():
     same = [100.0, 0.0] * 20
     comparison = Comparison(
-        methods=(found("a", 10, same), found("b", 10, same)), num_backbone_weights=CLIP_WEIGHTS
+        methods=(found("a", 10, same), found("b", 10, same)),
+        num_backbone_weights=CLIP_WEIGHTS,
+        precision="float32",
     )
 
     (first, *_) = summarise(comparison, "b").differences
@@ -125,7 +164,7 @@ def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
 
 
 def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
-    about = {"command": "mvadapter compare", "machine": "here", "versions": "1"}
+    about = {"command": "mvadapter compare", "machine": "here", "versions": "1", "precision": ""}
 
     result = write_report(summary, about, tmp_path)
 
@@ -138,7 +177,7 @@ def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
 
 
 def test_the_same_numbers_give_the_same_plots(summary, tmp_path):
-    about = dict.fromkeys(("command", "machine", "versions"), "")
+    about = dict.fromkeys(("command", "machine", "versions", "precision"), "")
     for name in ("one", "two"):
         write_report(summary, about, tmp_path / name)
 

@@ -5,9 +5,9 @@ from mvadapter.data.stories import NEEDS, SAMPLED_FRAMES, reverse_caption
 from mvadapter.data.synthetic import (
     SyntheticSettings,
     need_of,
-    synthetic_clips,
     synthetic_records,
-    write_clips,
+    synthetic_videos,
+    write_videos,
 )
 from mvadapter.data.table import read_table
 from mvadapter.video.decode import read_segment
@@ -16,35 +16,35 @@ IN_TIME = tuple(need for need in NEEDS if need != "appearance")
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return synthetic_clips(6, part="test", seed=0, needs=IN_TIME)
+def videos():
+    return synthetic_videos(6, part="test", seed=0, needs=IN_TIME)
 
 
-def test_every_clip_is_followed_by_its_twin(clips):
-    for clip, twin in zip(clips[::2], clips[1::2], strict=True):
-        assert twin.caption == reverse_caption(clip.caption)
-        assert twin.frames == clip.frames[::-1]
-        assert reverse_caption(twin.caption) == clip.caption
+def test_every_clip_is_followed_by_its_twin(videos):
+    for video, twin in zip(videos[::2], videos[1::2], strict=True):
+        assert twin.caption == reverse_caption(video.caption)
+        assert twin.frames == video.frames[::-1]
+        assert reverse_caption(twin.caption) == video.caption
 
 
-def test_needs_come_in_equal_numbers_and_no_caption_comes_twice(clips):
-    assert [sum(clip.need == need for clip in clips) for need in IN_TIME] == [12] * 5
-    assert len({clip.caption for clip in clips}) == len(clips)
+def test_needs_come_in_equal_numbers_and_no_caption_comes_twice(videos):
+    assert [sum(video.need == need for video in videos) for need in IN_TIME] == [12] * 5
+    assert len({video.caption for video in videos}) == len(videos)
 
 
 def test_the_parts_share_no_object():
     def objects(part):
-        clips = synthetic_clips(40, part=part, seed=0, needs=NEEDS)
-        return {(s.color, s.kind) for clip in clips for frame in clip.frames for s in frame}
+        videos = synthetic_videos(40, part=part, seed=0, needs=NEEDS)
+        return {(s.color, s.kind) for video in videos for frame in video.frames for s in frame}
 
     assert not objects("train") & objects("test")
 
 
 def test_the_seed_decides_everything():
-    assert synthetic_clips(3, part="train", seed=1, needs=NEEDS) == synthetic_clips(
+    assert synthetic_videos(3, part="train", seed=1, needs=NEEDS) == synthetic_videos(
         3, part="train", seed=1, needs=NEEDS
     )
-    assert synthetic_clips(3, part="train", seed=1, needs=NEEDS) != synthetic_clips(
+    assert synthetic_videos(3, part="train", seed=1, needs=NEEDS) != synthetic_videos(
         3, part="train", seed=2, needs=NEEDS
     )
 
@@ -67,23 +67,23 @@ def test_captions_are_reversed_word_by_word(caption, reverse):
 
 
 def test_captions_without_time_have_no_twin():
-    clips = synthetic_clips(6, part="test", seed=0, needs=("appearance",))
+    videos = synthetic_videos(6, part="test", seed=0, needs=("appearance",))
 
-    assert len({clip.caption for clip in clips}) == len(clips) == 12
+    assert len({video.caption for video in videos}) == len(videos) == 12
 
 
-def test_a_speeding_shape_covers_more_and_more_ground(clips):
-    clip = next(clip for clip in clips if clip.caption.endswith("speeds up"))
-    places = np.array([(frame[0].x, frame[0].y) for frame in clip.frames])
+def test_a_speeding_shape_covers_more_and_more_ground(videos):
+    video = next(video for video in videos if video.caption.endswith("speeds up"))
+    places = np.array([(frame[0].x, frame[0].y) for frame in video.frames])
     steps = np.abs(np.diff(places, axis=0)).sum(axis=1)
 
     assert (np.diff(steps) > 0).all()
 
 
-def test_as_many_shapes_are_there_as_the_caption_counts(clips):
-    clip = next(clip for clip in clips if "becomes three" in clip.caption)
+def test_as_many_shapes_are_there_as_the_caption_counts(videos):
+    video = next(video for video in videos if "becomes three" in video.caption)
 
-    assert [len(frame) for frame in clip.frames] == [1] * 6 + [2] * 6 + [3] * 6
+    assert [len(frame) for frame in video.frames] == [1] * 6 + [2] * 6 + [3] * 6
 
 
 def test_a_drawn_dataset_is_complete_and_drawn_once(tmp_path):
@@ -98,13 +98,13 @@ def test_a_drawn_dataset_is_complete_and_drawn_once(tmp_path):
     assert drawn_at == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
 
 
-def test_written_clips_are_read_back_with_the_same_frames_for_both_twins(clips, tmp_path):
-    table = write_clips(clips[:2], tmp_path, "test")
+def test_written_videos_are_read_back_with_the_same_frames_for_both_twins(videos, tmp_path):
+    table = write_videos(videos[:2], tmp_path, "test")
 
     records = read_table(table)
     there, back = (read_segment(record.video, SAMPLED_FRAMES) for record in records)
 
-    assert [record.captions[0] for record in records] == [clip.caption for clip in clips[:2]]
+    assert [record.captions[0] for record in records] == [video.caption for video in videos[:2]]
     assert records[0].group == records[1].group != ""
     assert len(there.images) == SAMPLED_FRAMES
     # Compressed apart, so nearly the same.

@@ -177,7 +177,7 @@ def test_pooling_without_order_comes_out_at_exactly_half(seed):
 
 
 def test_seeing_the_order_shows():
-    clip, back = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    there, back = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 
-    assert reversal_hits(clip, back, clip, back).tolist() == [1.0]
-    assert reversal_hits(back, clip, clip, back).tolist() == [0.0]
+    assert reversal_hits(there, back, there, back).tolist() == [1.0]
+    assert reversal_hits(back, there, there, back).tolist() == [0.0]
