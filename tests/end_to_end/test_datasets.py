@@ -138,12 +138,13 @@ def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder)
     (tmp_path / "videos" / "part0" / "video0.mp4").unlink()
 
     refused = prepare(tmp_path)
-    skipped = prepare(tmp_path, "--missing", "skip", "--output", "t.csv")
+    skipped = prepare(tmp_path, "--missing", "skip", "--output", "here/captions.csv")
+    # A folder stands for the table that it holds.
     trained = mvadapter(
-        "train", "msrvtt", "--data", "t.csv", "--backbone", random_clip_folder, "--output",
+        "train", "msrvtt", "--data", "here", "--backbone", random_clip_folder, "--output",
         "adapter", *_SMALL, cwd=tmp_path,
     )  # fmt: skip
-    arguments = ["evaluate", "adapter", "msrvtt", "--data", "t.csv"]
+    arguments = ["evaluate", "adapter", "msrvtt", "--data", "here"]
     seen = mvadapter(*arguments, cwd=tmp_path)
     result = json.loads(mvadapter(*arguments, "--json", cwd=tmp_path).stdout)
 
@@ -151,12 +152,34 @@ def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder)
     assert "no file for 1 of the 2 videos of 1k-A (video8)" in refused.stderr
     assert not (tmp_path / "msrvtt.parquet").exists()
     assert skipped.returncode == 1
-    assert trained.returncode == 0, trained.stderr
+    assert trained.returncode == 1, trained.stderr
     assert "train-9k minus 1: 2 captions dropped" in trained.stderr
     assert seen.returncode == 1
     assert "1k-A minus 1: 1 queries dropped" in seen.stdout
     assert (result["missing"], result["dropped_videos"]) == (["video8"], 1)
     assert (result["dropped_queries"], result["num_captions"]) == (1, 1)
+    assert result["policy"] == {"missing": "skip", "unreadable": "error"}
+
+
+def test_the_frozen_clip_is_measured_as_the_dataset_wants_it(prepared, random_clip_folder):
+    folder, _ = prepared
+
+    done = mvadapter("evaluate", "msrvtt", "--backbone", random_clip_folder, "--json", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["dataset"], result["split"]) == ("msrvtt", "1k-A")
+    assert (result["inputs"]["num_frames"], result["inputs"]["num_words"]) == (12, 32)
+    assert result["policy"]["missing"] == "error"
+
+
+def test_a_table_of_another_dataset_is_refused(prepared):
+    folder, _ = prepared
+
+    done = mvadapter("evaluate", "adapter", "msvd", "--data", "msrvtt.parquet", cwd=folder)
+
+    assert done.returncode == 2
+    assert "msrvtt.parquet: was prepared from msrvtt, not from msvd" in done.stderr
 
 
 def test_a_bad_video_does_not_end_the_storing_of_frames(tmp_path):

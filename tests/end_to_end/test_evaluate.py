@@ -201,4 +201,38 @@ def test_a_bank_of_the_evaluated_captions_is_refused(table):
     done = mvadapter("evaluate", "--data", table, "--split", "test", "--query-bank", "test")
 
     assert done.returncode == 2
-    assert "--query-bank test is the split that is evaluated" in done.stderr
+    assert "--query-bank test holds captions of 35 of the evaluated videos" in done.stderr
+
+
+def test_what_holds_no_single_array_is_refused_as_scores(tmp_path):
+    np.savez(tmp_path / "scores.npz", a=np.eye(2), b=np.eye(2))
+    (tmp_path / "scores.csv").write_text("1,0\n0,1\n")
+
+    several = mvadapter("evaluate", "--scores", tmp_path / "scores.npz")
+    text = mvadapter("evaluate", "--scores", tmp_path / "scores.csv")
+
+    assert (several.returncode, text.returncode) == (2, 2)
+    assert "scores.npz: holds several arrays; write one alone with numpy.save" in several.stderr
+    assert "scores.csv: not a .npy array of numbers; write one with numpy.save" in text.stderr
+
+
+def test_an_adapter_trained_elsewhere_is_not_said_to_know_these_videos(
+    table, random_clip_folder, tmp_path
+):
+    other = tmp_path / "captions.csv"
+    other.write_text("video,caption\n" + "".join(f"{n}.mp4,number {n}\n" for n in range(4)))
+    small = ["--set", "method.bottleneck_width=4", "--set", "inputs.num_frames=2", "--epochs", "1"]
+    mvadapter(
+        "train", "--data", other, "--videos", table.parent, "--backbone", random_clip_folder,
+        "--output", tmp_path / "adapter", *small,
+    )  # fmt: skip
+
+    def trained_on(data, split):
+        done = mvadapter(
+            "evaluate", tmp_path / "adapter", "--data", data, "--videos", table.parent,
+            "--split", split, "--unreadable", "skip", "--json",
+        )  # fmt: skip
+        return json.loads(done.stdout)["trained_on"]
+
+    assert trained_on(table, "train") == trained_on(table, "test") == 0
+    assert trained_on(other, "train") == 4

@@ -215,8 +215,11 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         (["evaluate"], "give either --data"),
         (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
         (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
-        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER says nothing about --scores"),
-        (["evaluate", "--data", "t", "--caption-video", "l.npy"], "belongs to --scores"),
+        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER says nothing about s.npy"),
+        (
+            ["evaluate", "--data", "t", "--caption-video", "l.npy"],
+            "--caption-video says nothing about t",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):

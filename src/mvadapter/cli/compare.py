@@ -71,7 +71,7 @@ def compare(
         console.say("stopped; the same command goes on from there")
         raise typer.Exit(130) from None
     summary, data = summarise(comparison, reference), plan.recipe.data
-    missing = list(missing_captions(Path(data.path), data.test_split))
+    missing = list(missing_captions(plan.recipe.table, data.test_split))
     skipped = comparison.skipped
     about = {
         "precision": comparison.precision,

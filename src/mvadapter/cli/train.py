@@ -73,6 +73,10 @@ def train(
     }
     given = {key: value for key, value in options.items() if value is not None}
     given |= dict(_parse_setting(text) for text in set_ or ())
+    from mvadapter.world import World
+
+    if World.from_environment().size > 1:
+        raise ConfigError("train works in one process; start it without torchrun, on one device")
     if recipe is None and data is None:
         raise ConfigError("nothing to train on: name a recipe or a dataset, or a table with --data")
 
@@ -87,7 +91,7 @@ def train(
     else:
         settings = read_recipe(recipe, given)
     records = settings.records(output / "videos")
-    missing = missing_captions(Path(settings.data.path), settings.data.train_split)
+    missing = missing_captions(settings.table, settings.data.train_split)
     if missing:
         console.say(
             f"{settings.data.train_split} minus {len(missing)}: {sum(missing.values())} captions "
@@ -123,7 +127,7 @@ def train(
     else:
         _print_result(result.best_epoch, result.metrics)
         console.say(f"adapter written to {result.folder}")
-    if result.skipped:
+    if result.skipped or missing:
         raise typer.Exit(1)
 
 

@@ -77,7 +77,7 @@ def measure(
     """
     settings = EmbeddingSettings(unreadable="skip", on_progress=on_progress)
     hits, reversal = {}, None
-    with open_frames(encoder, records, Path(recipe.data.path)) as loader:
+    with open_frames(encoder, records, recipe.table) as loader:
         embedded = embed_records(encoder, records, loader, settings)
         if recipe.data.is_drawn:
             reversal = measure_reversal(
@@ -151,7 +151,7 @@ def measure_cost(
     _drop_weights_with_copies(encoder)
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
-    with open_frames(encoder, records, Path(recipe.data.path)) as loader:
+    with open_frames(encoder, records, recipe.table) as loader:
         readable = _first_readable(loader, len(records), size)
     # The same ones again where there are too few: only the sizes matter.
     taken = [readable[i % len(readable)] for i in range(size)]

@@ -11,6 +11,21 @@ from mvadapter.video.container import VIDEO_SUFFIXES
 _TABLE_STEM = "captions"
 
 
+def find_table(path: Path) -> Path:
+    """The table that a folder holds; whatever is no folder, or holds none, is given back.
+
+    Raises:
+        DataError: The folder holds two.
+    """
+    if not path.is_dir():
+        return path
+    tables = [path / f"{_TABLE_STEM}{suffix}" for suffix in TABLE_SUFFIXES]
+    found = [table for table in tables if table.is_file()]
+    if len(found) > 1:
+        raise DataError(f"{path}: holds {found[0].name} and {found[1].name}; name one of them")
+    return found[0] if found else path
+
+
 def read_records(path: str | Path, videos: str | Path | None = None) -> list[Record]:
     """Read a table, or a folder with captions.
 
@@ -24,15 +39,9 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
     Raises:
         DataError: There are no captions there, or a row or line cannot be used.
     """
-    path = Path(path)
+    path = find_table(Path(path))
     if not path.is_dir():
         return read_table(path, videos)
-    tables = [path / f"{_TABLE_STEM}{suffix}" for suffix in TABLE_SUFFIXES]
-    found = [table for table in tables if table.is_file()]
-    if len(found) > 1:
-        raise DataError(f"{path}: holds {found[0].name} and {found[1].name}; name one of them")
-    if found:
-        return read_table(found[0], videos)
     records = _beside_videos(path)
     if not records:
         raise DataError(

@@ -26,12 +26,13 @@ from PIL import Image
 from mvadapter.data.batches import FrameBytes, FrameLoader, FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
-from mvadapter.files import written_whole
+from mvadapter.files import locked, written_whole
 from mvadapter.video.sample import Sampling
 
 log = logging.getLogger(__name__)
 
 _INDEX = "index.parquet"
+_LOCK = "lock"
 _IMAGES = "images"
 # What is lost when the process is killed is at most one shard.
 _SHARD_BYTES = 64 * 2**20
@@ -221,25 +222,22 @@ def store_frames(
         on_progress: Called with how many are done and how many there are.
 
     Raises:
-        DataError: The index of what was stored before is damaged.
+        DataError: The index of what was stored before is damaged, or another process is storing.
         OSError: The folder cannot be written to.
     """
-    folder = _home(table) / _name(settings)
-    cache = FrameCache(folder, settings)
-    once = list({_key(record): record for record in records}.values())
-    todo = [record for record in once if cache.stored(record) is None]
-    skipped: dict[str, str] = {}
-    with (
-        FrameLoader(todo, settings.decode, num_threads=num_threads) as loader,
-        _ShardWriter(cache) as writer,
-    ):
-        for position, record in enumerate(todo):
-            loader.prefetch(range(position, min(position + 2 * num_threads, len(todo))))
-            try:
-                writer.add(record, packed(loader.frames(position)))
-            except VideoError as error:
-                skipped[record.id] = str(error)
-            on_progress(len(once) - len(todo) + position + 1, len(once))
+    home = _home(table)
+    home.mkdir(parents=True, exist_ok=True)
+    folder = home / _name(settings)
+    refusal = DataError(f"{home}: another process is storing frames here; let it finish first")
+    with locked(home / _LOCK, refusal):
+        cache = FrameCache(folder, settings)
+        once = list({_key(record): record for record in records}.values())
+        todo = [record for record in once if cache.stored(record) is None]
+
+        def advance(num_done: int) -> None:
+            on_progress(len(once) - len(todo) + num_done, len(once))
+
+        skipped = _store_all(cache, todo, settings, num_threads, advance)
     return StoreReport(
         folder=folder,
         num_stored=len(once) - len(skipped),
@@ -247,6 +245,29 @@ def store_frames(
         num_bytes=sum(path.stat().st_size for path in folder.glob("*")),
         skipped=skipped,
     )
+
+
+def _store_all(
+    cache: FrameCache,
+    records: Sequence[Record],
+    settings: FrameSettings,
+    num_threads: int,
+    on_progress: Callable[[int], object],
+) -> dict[str, str]:
+    """Store the frames of records; those that have none come back with the reason."""
+    skipped: dict[str, str] = {}
+    with (
+        FrameLoader(records, settings.decode, num_threads=num_threads) as loader,
+        _ShardWriter(cache) as writer,
+    ):
+        for position, record in enumerate(records):
+            loader.prefetch(range(position, min(position + 2 * num_threads, len(records))))
+            try:
+                writer.add(record, packed(loader.frames(position)))
+            except VideoError as error:
+                skipped[record.id] = str(error)
+            on_progress(position + 1)
+    return skipped
 
 
 def cache_folders(table: Path) -> dict[FrameSettings, Path]:
@@ -283,7 +304,8 @@ def _unpacked(images: list[bytes]) -> FrameBytes:
 
 
 def _home(table: Path) -> Path:
-    return table.with_name(f"{table.name}.frames")
+    # Not with_name, which "." has none for.
+    return table.parent / f"{table.name}.frames"
 
 
 def _name(settings: FrameSettings) -> str:

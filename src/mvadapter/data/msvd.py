@@ -21,8 +21,8 @@ _CAPTIONS = AnnotationFile(
 )
 
 
-def _listed(name: str, blob: str) -> tuple[AnnotationFile, ...]:
-    return AnnotationFile(name=name, blobs=(blob,)), _CAPTIONS
+def _listed(name: str, *blobs: str) -> tuple[AnnotationFile, ...]:
+    return AnnotationFile(name=name, blobs=blobs), _CAPTIONS
 
 
 def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
@@ -53,13 +53,14 @@ MSVD = Dataset(
             name="train",
             num_videos=1200,
             num_captions=48_774,
-            files=_listed("train_list.txt", "83081fbec6"),
+            # As released, and with the newline at the end that some copies have.
+            files=_listed("train_list.txt", "83081fbec6", "7da9f06b5f"),
         ),
         Split(
             name="val",
             num_videos=100,
             num_captions=4290,
-            files=_listed("val_list.txt", "b25efd36d0"),
+            files=_listed("val_list.txt", "b25efd36d0", "f2625a3cfb"),
             apart_from=("train",),
         ),
         Split(

@@ -7,6 +7,7 @@ table that was not prepared from a dataset has none.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file, write_text
@@ -25,6 +26,8 @@ class Origin:
     """The folder that the videos' names start from, seen from the table's folder."""
     table_sha256: str
     """Of the table that this belongs to."""
+    missing_policy: Literal["error", "skip"] = "error"
+    """What a video without a file did when the table was prepared."""
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
     """Split -> videos that had no file -> how many captions each would have."""
 
@@ -69,4 +72,5 @@ def write_origin(table: Path, origin: Origin) -> None:
 
 
 def _beside(table: Path) -> Path:
-    return table.with_name(f"{table.name}.origin.json")
+    # Not with_name, which "." has none for.
+    return table.parent / f"{table.name}.origin.json"

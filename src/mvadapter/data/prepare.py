@@ -26,6 +26,8 @@ class Prepared:
     records: list[Record]
     missing: dict[str, dict[str, int]]
     """Split -> videos without a file -> how many captions each would have."""
+    policy: MissingPolicy
+    """What a video without a file did."""
     absent: dict[str, str]
     """Splits whose annotation files are not there -> what is absent."""
 
@@ -80,7 +82,7 @@ def find_records(
     if not records:
         raise DataError(f"{videos.folder}: holds no video of {dataset.title}; name another folder")
     _refuse_shared_files(records)
-    return Prepared(records=records, missing=missing, absent=absent)
+    return Prepared(records=records, missing=missing, policy=policy, absent=absent)
 
 
 def write_prepared(dataset: Dataset, prepared: Prepared, table: Path, videos: Path) -> None:
@@ -98,6 +100,7 @@ def write_prepared(dataset: Dataset, prepared: Prepared, table: Path, videos: Pa
         dataset=dataset.name,
         videos=str(seen),
         table_sha256=hash_file(table),
+        missing_policy=prepared.policy,
         missing=prepared.missing,
     )
     write_origin(table, origin)

@@ -57,10 +57,7 @@ def rank_table(
         videos: What each video is called: its id.
     """
     caption_names, video_names = (
-        np.array(
-            [name.encode("utf-8", "backslashreplace").decode() for name in names], dtype=object
-        )
-        for names in (captions, videos)
+        np.array([_printable(name) for name in names], dtype=object) for names in (captions, videos)
     )
     return pyarrow.concat_tables(
         [

@@ -27,7 +27,10 @@ _GAP_PX = 3
 _GAP_COLOR = (128, 128, 128)
 _EXAMPLES = 6
 # What a result holds only where it was asked for, or where there are records.
-_OPTIONAL = ("split", "data_fingerprint", "against", "dual_softmax", "query_bank_norm")
+_OPTIONAL = (
+    "dataset", "split", "data_fingerprint", "inputs", "policy", "trained_on", "against",
+    "dual_softmax", "query_bank_norm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -47,7 +47,7 @@ def dual_softmax_over_captions(
     log_totals = _log_totals(blocks, sharpness)
 
     def weigh(rows: Scores) -> Scores:
-        return rows * torch.exp(rows * sharpness - log_totals.to(rows.dtype))
+        return _weighed(rows, torch.exp(rows * sharpness - log_totals.to(rows.dtype)))
 
     return weigh
 
@@ -59,7 +59,12 @@ def dual_softmax_over_videos(temperature: float) -> Callable[[Scores], Scores]:
         ConfigError: ``temperature`` is not above 0.
     """
     sharpness = _sharpness(temperature)
-    return lambda rows: rows * torch.softmax(rows * sharpness, dim=1)
+    return lambda rows: _weighed(rows, torch.softmax(rows * sharpness, dim=1))
+
+
+def _weighed(rows: Scores, weights: Scores) -> Scores:
+    # A score of minus infinity, for a pair that is out of the question, stays one.
+    return torch.where(rows.isneginf(), rows, rows * weights)
 
 
 def query_bank_norm(

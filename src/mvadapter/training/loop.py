@@ -26,6 +26,7 @@ from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.files import locked
 from mvadapter.training.log import RunLog
 from mvadapter.training.loss import symmetric_info_nce
 from mvadapter.training.optimizer import build_optimizer, learning_rate
@@ -93,24 +94,10 @@ def train(
     """
     surroundings = surroundings or Surroundings()
     parts = split_records(records, recipe)
-    torch.manual_seed(recipe.train.seed)
-    backbone = Backbone.load(recipe.backbone.name, device=surroundings.device)
-    encoder = Encoder(
-        backbone,
-        build_adapter(recipe.method, backbone),
-        inputs=recipe.inputs,
-        gradient_checkpointing=recipe.train.gradient_checkpointing,
-    )
-    if not encoder.trainable_parameters():
-        raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
-    reading = {"num_threads": surroundings.num_threads, "cache_bytes": _CACHE_BYTES // 2}
-    table = Path(recipe.data.path)
-    with (
-        open_frames(encoder, parts.train, table, **reading) as train_frames,
-        open_frames(encoder, parts.selection, table, **reading) as selection_frames,
-    ):
-        loaders = (train_frames, selection_frames)
-        return _Run(recipe, parts, encoder, loaders, Path(folder), surroundings).go()
+    run = Path(folder) / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
+        return _train(recipe, parts, Path(folder), surroundings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +171,29 @@ def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
 def _unit(record: Record) -> str:
     """What of a dataset is held out as a whole."""
     return f"group {record.group}" if record.group else f"video {record.video}"
+
+
+def _train(
+    recipe: Recipe, parts: Parts, folder: Path, surroundings: Surroundings
+) -> TrainingResult:
+    torch.manual_seed(recipe.train.seed)
+    backbone = Backbone.load(recipe.backbone.name, device=surroundings.device)
+    encoder = Encoder(
+        backbone,
+        build_adapter(recipe.method, backbone),
+        inputs=recipe.inputs,
+        gradient_checkpointing=recipe.train.gradient_checkpointing,
+    )
+    if not encoder.trainable_parameters():
+        raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
+    reading = {"num_threads": surroundings.num_threads, "cache_bytes": _CACHE_BYTES // 2}
+    table = recipe.table
+    with (
+        open_frames(encoder, parts.train, table, **reading) as train_frames,
+        open_frames(encoder, parts.selection, table, **reading) as selection_frames,
+    ):
+        loaders = (train_frames, selection_frames)
+        return _Run(recipe, parts, encoder, loaders, folder, surroundings).go()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,19 +327,22 @@ class _Run:
 
     def _evaluate(self) -> RetrievalReport:
         settings = EmbeddingSettings(precision=self._progress.precision, unreadable="skip")
-        return embed_records(
+        embedded = embed_records(
             self._encoder, self._parts.selection, self._selection_frames, settings
-        ).report()
+        )
+        skipped = {record.id: reason for record, reason in embedded.skipped}
+        self._progress.skipped.update(skipped)
+        return embedded.report()
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
-        data = self._recipe.data
+        table, split = self._recipe.table, self._recipe.data.train_split
         return {
             "recipe": self._progress.recipe,
             "data": {
-                "name": Path(data.path).name,
+                "name": table.name,
                 "fingerprint": self._progress.data_fingerprint,
                 "train_records": len(self._parts.train),
-                "missing_videos": len(missing_captions(Path(data.path), data.train_split)),
+                "missing_videos": len(missing_captions(table, split)),
             },
             "selection": self._parts.selection_name,
             "epoch": epoch,

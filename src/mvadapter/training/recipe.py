@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.data.annotations import Dataset
-from mvadapter.data.folder import read_records
+from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
 from mvadapter.data.synthetic import SyntheticSettings, synthetic_records
 from mvadapter.encoder.encode import Inputs
@@ -121,6 +121,11 @@ class Recipe:
         if not self.data.is_drawn:
             del table["synthetic"]
         return table
+
+    @property
+    def table(self) -> Path:
+        """Where the dataset comes from: the table, also where a folder was named that holds it."""
+        return find_table(Path(self.data.path))
 
     def records(self, folder: Path) -> list[Record]:
         """The dataset; one that is drawn goes into ``folder``.

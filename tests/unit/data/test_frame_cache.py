@@ -234,3 +234,20 @@ def test_a_damaged_index_is_refused(table, records):
 
 def test_a_table_without_stored_frames_has_none(table):
     assert cache_folders(table) == {}
+
+
+def test_a_second_process_is_kept_from_storing(table, records):
+    home = table.parent / f"{table.name}.frames"
+    home.mkdir()
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(1, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(home / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        other.stdout.readline()
+        with pytest.raises(DataError, match="another process is storing frames here"):
+            store(table, records)
+    finally:
+        other.communicate(b"\n")

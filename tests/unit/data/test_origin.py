@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,12 @@ def test_a_prepared_table_remembers_its_videos_and_what_it_lacks(table):
     assert read_table(table)[0].video == table.parent / "videos" / "a.mp4"
     assert missing_captions(table, "1k-A") == {"video7": 1}
     assert missing_captions(table, "train-9k") == {}
+
+
+def test_a_folder_has_no_origin_whatever_it_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert read_origin(Path()) is None
 
 
 def test_videos_may_lie_anywhere_but_names_do_not_leave_their_folder(table, tmp_path):

@@ -74,3 +74,12 @@ def test_query_bank_norm_refuses_nonsense(settings):
 def test_the_bank_must_score_the_same_videos():
     with pytest.raises(ConfigError, match="the bank scores 3 videos, the captions 2"):
         query_bank_norm(torch.ones(1, 2), torch.ones(1, 3))
+
+
+def test_a_pair_that_is_out_of_the_question_stays_so():
+    scores = torch.tensor([[1.0, -torch.inf], [0.5, 0.2]])
+
+    weighed = dual_softmax(scores, 100.0)
+
+    assert weighed[0, 1] == -torch.inf
+    assert not weighed.isnan().any()
