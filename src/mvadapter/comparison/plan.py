@@ -38,8 +38,8 @@ class CompareSettings:
     """By name of a method or variant, what differs from its own settings. Those of a method are
     also its variants'."""
     quick_rates: dict[str, float] = field(default_factory=dict)
-    """By name of a method or variant, the learning rate of ``--quick`` where it is not the
-    recipe's: what an earlier search found."""
+    """By name of a method or variant, the learning rate of ``--quick`` where it is not the method's
+    usual one: what an earlier search found."""
 
     def __post_init__(self) -> None:
         for setting in ("methods", "seeds", "learning_rates"):
@@ -67,7 +67,7 @@ class Plan:
 
     def recipe_for(self, name: str, learning_rate: float | None, seed: int) -> Recipe:
         """The recipe of one run; without a learning rate, of a method that is not trained."""
-        rate = learning_rate or self.recipe.train.learning_rate
+        rate = learning_rate or self.methods[name].usual_rate
         train = dataclasses.replace(self.recipe.train, learning_rate=rate, seed=seed)
         return dataclasses.replace(self.recipe, method=self.methods[name], train=train)
 
@@ -113,18 +113,20 @@ def read_plan(
             f"{path} [train]: select_on is 'test', but a comparison sees the test split once, at "
             f"the end; leave it out"
         )
+    methods = {
+        name: _method(name, chosen, tables, text, where=str(path)) for name in chosen.methods
+    }
+    rates = dict.fromkeys(methods, chosen.learning_rates)
+    if is_quick:
+        rates = {
+            name: (chosen.quick_rates.get(name, config.usual_rate),)
+            for name, config in methods.items()
+        }
     return Plan(
         recipe=recipe,
-        methods={
-            name: _method(name, chosen, tables, text, where=str(path)) for name in chosen.methods
-        },
+        methods=methods,
         seeds=chosen.seeds[:1] if is_quick else chosen.seeds,
-        learning_rates={
-            name: (chosen.quick_rates.get(name, recipe.train.learning_rate),)
-            if is_quick
-            else chosen.learning_rates
-            for name in chosen.methods
-        },
+        learning_rates=rates,
     )
 
 

@@ -62,8 +62,9 @@ class TrainSettings:
     """Times that every (video, caption) pair is seen."""
     batch_size: int = 128
     """Pairs a step; every other pair of the batch is a negative."""
-    learning_rate: float = 1e-3
-    """The peak of AdamW's step size. docs/study.md has the measurement behind the default."""
+    learning_rate: float = MvAdapterConfig.usual_rate
+    """The peak of AdamW's step size. A recipe without one has its method's usual rate, 0.002, or
+    0.00005 for full fine-tuning; docs/study.md has the measurement behind both."""
     weight_decay: float = 0.2
     """AdamW's decay of weight matrices; biases, norms and vectors do not decay."""
     warmup_percent: float = 10.0
@@ -206,7 +207,8 @@ def read_tables(path: Path) -> dict[str, Any]:
 def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     """Build a recipe from its tables.
 
-    The method takes the inputs' numbers of frames and words unless it names its own.
+    The method takes the inputs' numbers of frames and words unless it names its own; the learning
+    rate is the method's usual one unless there is one.
 
     Raises:
         UnknownNameError: A table or key is not known.
@@ -224,14 +226,16 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     name = str(method.pop("name", MvAdapterConfig.name))
     if method_of(name) == MvAdapterConfig.name:
         method = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | method
+    config = adapter_config(name, method, f"{where} [method]")
+    train = {"learning_rate": config.usual_rate} | dict(table.get("train", {}))
     return Recipe(
         data=settings_from_table(DataSettings, table["data"], f"{where} [data]"),
         backbone=settings_from_table(
             BackboneSettings, table.get("backbone", {}), f"{where} [backbone]"
         ),
-        method=adapter_config(name, method, f"{where} [method]"),
+        method=config,
         inputs=inputs,
-        train=settings_from_table(TrainSettings, table.get("train", {}), f"{where} [train]"),
+        train=settings_from_table(TrainSettings, train, f"{where} [train]"),
         synthetic=settings_from_table(
             SyntheticSettings, table.get("synthetic", {}), f"{where} [synthetic]"
         ),

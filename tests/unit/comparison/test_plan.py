@@ -10,8 +10,6 @@ path = "synthetic"
 [inputs]
 num_frames = 5
 num_words = 9
-[train]
-learning_rate = 0.5
 [compare]
 methods = ["frozen", "adaptformer", "mv-adapter-untied"]
 seeds = [1, 2]
@@ -54,11 +52,11 @@ def test_options_win_over_the_recipe(recipe):
     assert list(plan.methods) == ["bitfit"]
 
 
-def test_quick_takes_one_seed_and_the_recipes_own_rate_or_the_methods(recipe):
+def test_quick_takes_one_seed_and_the_methods_usual_rate_or_the_recipes(recipe):
     plan = read_plan(recipe, {"compare.quick_rates": {"adaptformer": 0.7}}, is_quick=True)
 
     assert plan.seeds == (1,)
-    assert plan.learning_rates["mv-adapter-untied"] == (0.5,)
+    assert plan.learning_rates["mv-adapter-untied"] == (MvAdapterConfig.usual_rate,)
     assert plan.learning_rates["adaptformer"] == (0.7,)
 
 

@@ -4,7 +4,12 @@ from mvadapter import FrozenConfig, MvAdapterConfig
 from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
 from mvadapter.training.optimizer import learning_rate
-from mvadapter.training.recipe import TrainSettings, dataset_settings, read_recipe
+from mvadapter.training.recipe import (
+    TrainSettings,
+    dataset_settings,
+    read_recipe,
+    recipe_from_table,
+)
 
 
 def recipe(tmp_path, text):
@@ -137,3 +142,12 @@ def test_a_dataset_decides_settings_and_options_take_their_place(
     assert (recipe.train.epochs, recipe.train.batch_size) == (epochs, batch_size)
     assert (recipe.data.train_split, recipe.data.test_split) == splits
     assert other.train.epochs == 1
+
+
+@pytest.mark.parametrize(("name", "rate"), [("full", 5e-5), ("lora", 2e-3), ("mv-adapter", 2e-3)])
+def test_a_recipe_without_a_learning_rate_has_its_methods_usual_one(name, rate):
+    table = {"data": {"path": "t.csv"}, "method": {"name": name}}
+
+    assert recipe_from_table(table, "test").train.learning_rate == rate
+    given = recipe_from_table({**table, "train": {"learning_rate": 0.5}}, "test")
+    assert given.train.learning_rate == 0.5
