@@ -7,7 +7,9 @@ import sys
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from mvadapter.cli import console
 from mvadapter.cli import demo as demo_command
 from mvadapter.errors import ConfigError
 
@@ -39,7 +41,8 @@ def test_the_demo_walks_the_whole_path_twice_in_a_row(small, tmp_path, capsys):
 
 
 def test_the_table_says_what_was_measured(small, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    # Wide enough for every header, whatever terminal the tests run in.
+    monkeypatch.setattr(console, "_stdout", Console(width=160))
 
     demo_command.demo(tmp_path / "demo", as_json=False)
 
