@@ -13,10 +13,11 @@ from typing import ClassVar, Literal, TypeAlias, assert_never
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter, Layers, MethodConfig, copies_of, resolve_layers
+from mvadapter.adapters.transformer import TransformerBlock
 from mvadapter.adapters.tying import (
     FactorGate,
     GatedLinear,
@@ -257,7 +258,7 @@ class TextBlock(BlockAdapter[Tensor]):
         return self.positions[:num_tokens]
 
 
-class BottleneckTransformer(nn.Module):
+class BottleneckTransformer(TransformerBlock):
     """TRM: one pre-norm transformer block inside the bottleneck.
 
     Args:
@@ -267,35 +268,12 @@ class BottleneckTransformer(nn.Module):
     """
 
     def __init__(self, width: int, num_heads: int, *, init_width: int) -> None:
-        super().__init__()
-        self._num_heads = num_heads
-        self.norm1 = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp_in = nn.Linear(width, 4 * width)
-        self.mlp_out = nn.Linear(4 * width, width)
+        super().__init__(width, num_heads)
         nn.init.normal_(self.query_key_value.weight, std=init_width**-0.5)
         for linear in (self.attention_out, self.mlp_in, self.mlp_out):
             nn.init.normal_(linear.weight, std=(2 * init_width) ** -0.5)
         for linear in (self.query_key_value, self.attention_out):
             nn.init.zeros_(linear.bias)
-
-    def forward(
-        self,
-        sequence: Float[Tensor, "row token width"],
-        mask: Bool[Tensor, "row 1 1 token"] | None,
-    ) -> Float[Tensor, "row token width"]:
-        """Attend to the tokens that ``mask`` marks as real or, without one, causally."""
-        queries, keys, values = (
-            part.unflatten(-1, (self._num_heads, -1)).transpose(1, 2)
-            for part in self.query_key_value(self.norm1(sequence)).chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=mask is None
-        )
-        sequence = sequence + self.attention_out(attended.transpose(1, 2).flatten(2))
-        return sequence + self.mlp_out(quick_gelu(self.mlp_in(self.norm2(sequence))))
 
 
 class Calibration(nn.Module):

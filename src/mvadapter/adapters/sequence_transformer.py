@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import nn
 
 from mvadapter.adapters.base import Adapter, MethodConfig
+from mvadapter.adapters.transformer import TransformerBlock
 from mvadapter.backbone.clip import Backbone
-from mvadapter.backbone.towers import quick_gelu
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import FrameEmbeddings, FrameMask
 
@@ -90,38 +88,16 @@ class SequenceTransformer(Adapter):
                     block.get_parameter(name).copy_(torch.cat(parts))
 
 
-class FrameBlock(nn.Module):
-    """One block of CLIP's kind over the frames of a video."""
+class FrameBlock(TransformerBlock):
+    """One block over the frames of a video, drawn as CLIP draws its own (Radford et al. 2021)."""
 
     def __init__(self, width: int, num_layers: int) -> None:
-        super().__init__()
-        self._num_heads = max(1, width // _HEAD_WIDTH)
-        self.norm1 = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp_in = nn.Linear(width, 4 * width)
-        self.mlp_out = nn.Linear(4 * width, width)
-        # CLIP's own init (Radford et al. 2021, their code).
+        super().__init__(width, max(1, width // _HEAD_WIDTH))
         into_stream = width**-0.5 * (2 * num_layers) ** -0.5
         nn.init.normal_(self.query_key_value.weight, std=width**-0.5)
         nn.init.normal_(self.attention_out.weight, std=into_stream)
         nn.init.normal_(self.mlp_in.weight, std=(2 * width) ** -0.5)
         nn.init.normal_(self.mlp_out.weight, std=into_stream)
-
-    def forward(
-        self,
-        sequence: Float[Tensor, "video frame width"],
-        mask: Bool[Tensor, "video 1 1 frame"],
-    ) -> Float[Tensor, "video frame width"]:
-        """Let every frame attend to the real ones."""
-        queries, keys, values = (
-            part.unflatten(-1, (self._num_heads, -1)).transpose(1, 2)
-            for part in self.query_key_value(self.norm1(sequence)).chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        sequence = sequence + self.attention_out(attended.transpose(1, 2).flatten(2))
-        return sequence + self.mlp_out(quick_gelu(self.mlp_in(self.norm2(sequence))))
 
 
 def _both(ours: str, *theirs: str) -> dict[str, tuple[str, ...]]:
