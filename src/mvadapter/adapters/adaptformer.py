@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-from mvadapter.adapters.base import Adapter, copies_of
+from mvadapter.adapters.base import Adapter, bias_copies
 from mvadapter.adapters.bottleneck import (
     Bottleneck,
     BottleneckConfig,
@@ -46,14 +46,8 @@ class AdaptFormer(Adapter):
                 layer: block(config, backbone.vision.width)
                 for layer in range(backbone.vision.num_layers)
             },
-            text=text_bottlenecks(
-                config.text,
-                config.bottleneck_width,
-                config.scale,
-                backbone,
-                has_input_norm=config.has_input_norm,
-            ),
-            trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
+            text=text_bottlenecks(config.text, config.bottleneck_width, config, backbone),
+            trained=bias_copies(backbone, are_trained=config.trains_biases),
         )
 
 

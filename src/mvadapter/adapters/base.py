@@ -95,6 +95,11 @@ def copies_of(names: Iterable[str], backbone: Backbone) -> dict[str, nn.Paramete
     return {name: nn.Parameter(backbone.weights[name].float().clone()) for name in names}
 
 
+def bias_copies(backbone: Backbone, *, are_trained: bool) -> dict[str, nn.Parameter]:
+    """Copies of every bias of CLIP, for a method whose settings say that they train too."""
+    return copies_of(backbone.bias_names if are_trained else (), backbone)
+
+
 def resolve_layers(layers: Layers, num_layers: int, setting: str) -> tuple[int, ...]:
     """Turn a setting such as ``"all"`` or ``(-2, -1)`` into layer numbers from 0, in order.
 

@@ -97,15 +97,33 @@ class BottleneckConfig(MethodConfig):
             raise ConfigError(f"scale must be above 0, got {self.scale}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTextConfig(BottleneckConfig):
+    """What the methods have in common whose text tower's bottleneck has a width of its own."""
+
+    text_bottleneck_width: int = 64
+    """Width of the text tower's bottleneck, where there is one."""
+
+    def __post_init__(self) -> None:
+        # Not super(): slots make a new class, which the zero-argument form does not find.
+        BottleneckConfig.__post_init__(self)
+        if self.text_bottleneck_width < 1:
+            raise ConfigError(
+                f"text_bottleneck_width must be at least 1, got {self.text_bottleneck_width}"
+            )
+
+
 def text_bottlenecks(
-    choice: TextAdapter, width: int, scale: float, backbone: Backbone, *, has_input_norm: bool
+    choice: TextAdapter, width: int, config: BottleneckConfig, backbone: Backbone
 ) -> dict[int, BlockAdapter[TokenMask]]:
     """A sequential bottleneck for every layer of the text tower, or none at all."""
     if choice == "none":
         return {}
     return {
         layer: TextBottleneck(
-            Bottleneck(backbone.text.width, width, scale, has_input_norm=has_input_norm)
+            Bottleneck(
+                backbone.text.width, width, config.scale, has_input_norm=config.has_input_norm
+            )
         )
         for layer in range(backbone.text.num_layers)
     }

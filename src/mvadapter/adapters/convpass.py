@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mvadapter.adapters.base import Adapter, copies_of
-from mvadapter.adapters.bottleneck import BottleneckConfig, text_bottlenecks
+from mvadapter.adapters.base import Adapter, bias_copies
+from mvadapter.adapters.bottleneck import OwnTextConfig, text_bottlenecks
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.backbone.towers import quick_gelu
-from mvadapter.errors import ConfigError
 from mvadapter.shapes import TokenMask, Tokens
 
 ConvpassSites: TypeAlias = Literal["attention-and-mlp", "attention"]
@@ -23,7 +22,7 @@ ConvpassText: TypeAlias = Literal["convolution", "adaptformer", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConvpassConfig(BottleneckConfig):
+class ConvpassConfig(OwnTextConfig):
     """Settings of Convpass; its vision part has 327,552 weights on ViT-B/16 with the defaults.
 
     The authors search the scale in 0.1, 1, 10 and 100 for each task; ours is that of the other
@@ -43,16 +42,6 @@ class ConvpassConfig(BottleneckConfig):
     """What stands in the text tower: causal convolutions over three words, our analogue; a
     sequential bottleneck of width ``text_bottleneck_width``, as in MV-Adapter's comparison; or
     nothing."""
-    text_bottleneck_width: int = 64
-    """Width of the text tower's bottleneck, where there is one."""
-
-    def __post_init__(self) -> None:
-        # Not super(): slots make a new class, which the zero-argument form does not find.
-        BottleneckConfig.__post_init__(self)
-        if self.text_bottleneck_width < 1:
-            raise ConfigError(
-                f"text_bottleneck_width must be at least 1, got {self.text_bottleneck_width}"
-            )
 
 
 class Convpass(Adapter):
@@ -71,7 +60,7 @@ class Convpass(Adapter):
                 layer: PictureBypasses(config, vision.width) for layer in range(vision.num_layers)
             },
             text=_text_blocks(config, backbone),
-            trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
+            trained=bias_copies(backbone, are_trained=config.trains_biases),
         )
 
 
@@ -184,12 +173,6 @@ def _text_blocks(
             width, layers = backbone.text.width, range(backbone.text.num_layers)
             return {layer: CaptionBypasses(config, width) for layer in layers}
         case "adaptformer" | "none":
-            return text_bottlenecks(
-                config.text,
-                config.text_bottleneck_width,
-                config.scale,
-                backbone,
-                has_input_norm=config.has_input_norm,
-            )
+            return text_bottlenecks(config.text, config.text_bottleneck_width, config, backbone)
         case _:
             assert_never(config.text)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvadapter.adapters.base import Adapter, copies_of
+from mvadapter.adapters.base import Adapter, bias_copies
 from mvadapter.adapters.bottleneck import BottleneckConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter
@@ -73,7 +73,7 @@ class CrossModalAdapter(Adapter):
             config,
             video=_blocks(config, vision.width, vision.num_layers, ties),
             text=_blocks(config, text.width, text.num_layers, ties),
-            trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
+            trained=bias_copies(backbone, are_trained=config.trains_biases),
             shared=[parameter for tie in ties for parameter in tie.parameters()],
         )
 

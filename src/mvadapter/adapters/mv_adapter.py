@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mvadapter.adapters.base import Adapter, Layers, MethodConfig, copies_of, resolve_layers
+from mvadapter.adapters.base import Adapter, Layers, MethodConfig, bias_copies, resolve_layers
 from mvadapter.adapters.transformer import TransformerBlock
 from mvadapter.adapters.tying import (
     FactorGate,
@@ -143,7 +143,7 @@ class MvAdapter(Adapter):
             text={
                 layer: TextBlock(config, text.width, text_ties.get(layer)) for layer in text_layers
             },
-            trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
+            trained=bias_copies(backbone, are_trained=config.trains_biases),
             shared=[video_tie for video_tie, text_tie in ties if video_tie is text_tie],
         )
         self.longest_video = config.num_frames if video_layers else None

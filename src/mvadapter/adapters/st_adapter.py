@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mvadapter.adapters.base import Adapter, copies_of
-from mvadapter.adapters.bottleneck import BottleneckConfig, TextAdapter, text_bottlenecks
+from mvadapter.adapters.base import Adapter, bias_copies
+from mvadapter.adapters.bottleneck import OwnTextConfig, TextAdapter, text_bottlenecks
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
-from mvadapter.errors import ConfigError
 from mvadapter.shapes import Tokens
 
 Kernel: TypeAlias = Literal["3x1x1", "3x3x3"]
@@ -22,7 +21,7 @@ _KERNELS: dict[Kernel, tuple[int, int, int]] = {"3x1x1": (3, 1, 1), "3x3x3": (3,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StAdapterConfig(BottleneckConfig):
+class StAdapterConfig(OwnTextConfig):
     """Settings of ST-Adapter; its vision part has 7,110,144 weights on ViT-B/16 by default.
 
     ``has_input_norm`` and ``scale`` are for the text tower: the method itself has neither.
@@ -42,16 +41,6 @@ class StAdapterConfig(BottleneckConfig):
     text: TextAdapter = "adaptformer"
     """What stands in the text tower: a sequential bottleneck of ``text_bottleneck_width``, as in
     MV-Adapter's comparison, or nothing."""
-    text_bottleneck_width: int = 64
-    """Width of the text tower's bottleneck."""
-
-    def __post_init__(self) -> None:
-        # Not super(): slots make a new class, which the zero-argument form does not find.
-        BottleneckConfig.__post_init__(self)
-        if self.text_bottleneck_width < 1:
-            raise ConfigError(
-                f"text_bottleneck_width must be at least 1, got {self.text_bottleneck_width}"
-            )
 
 
 class StAdapter(Adapter):
@@ -67,14 +56,8 @@ class StAdapter(Adapter):
         super().__init__(
             config,
             video={layer: StBlock(config, vision.width) for layer in range(vision.num_layers)},
-            text=text_bottlenecks(
-                config.text,
-                config.text_bottleneck_width,
-                config.scale,
-                backbone,
-                has_input_norm=config.has_input_norm,
-            ),
-            trained=copies_of(backbone.bias_names if config.trains_biases else (), backbone),
+            text=text_bottlenecks(config.text, config.text_bottleneck_width, config, backbone),
+            trained=bias_copies(backbone, are_trained=config.trains_biases),
         )
 
 
