@@ -65,21 +65,27 @@ class Cost:
 
 
 def measure(
-    encoder: Encoder, records: Sequence[Record], recipe: Recipe, on_progress: OnProgress
+    encoder: Encoder,
+    records: Sequence[Record],
+    table: Path,
+    on_progress: OnProgress = lambda _done, _total: None,
+    *,
+    is_drawn: bool,
 ) -> Measured:
     """Measure an adapter on a test split.
 
     Args:
         encoder: The adapter beside its CLIP.
         records: The test split.
-        recipe: Says whether the videos are drawn, and then need reversal.
+        table: Where the records come from; stored frames lie beside it.
         on_progress: Called with how many videos are done and how many there are.
+        is_drawn: Whether the videos are drawn, so that reversal can be measured.
     """
     settings = EmbeddingSettings(unreadable="skip", on_progress=on_progress)
     hits, reversal = {}, None
-    with open_frames(encoder, records, recipe.table) as loader:
+    with open_frames(encoder, records, table) as loader:
         embedded = embed_records(encoder, records, loader, settings)
-        if recipe.data.is_drawn:
+        if is_drawn:
             reversal = measure_reversal(
                 encoder, records, loader, embedded, reverse_caption, settings
             )

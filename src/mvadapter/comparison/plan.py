@@ -1,6 +1,7 @@
 """A recipe and the names of methods in, everything that a comparison depends on out."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from mvadapter.adapters.build import (
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
 from mvadapter.training.recipe import Recipe, check_table, read_tables, recipe_from_table
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,9 @@ class CompareSettings:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name of a method or variant, what differs from its own settings. Those of a method are
     also its variants'."""
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Variants of the recipe's own, by name: ``method``, which may be a variant, and what differs
+    from its settings."""
     quick_rates: dict[str, float] = field(default_factory=dict)
     """By name of a method or variant, the learning rate of ``--quick`` where it is not the method's
     usual one: what an earlier search found."""
@@ -49,8 +55,34 @@ class CompareSettings:
         for rate in (*self.learning_rates, *self.quick_rates.values()):
             if not rate > 0:
                 raise ConfigError(f"learning rates must be above 0, got {rate}")
+        for name, variant in self.variants.items():
+            _check_variant(name, variant)
+        known = {*METHODS, *VARIANTS, *self.variants}
         for name in (*self.methods, *self.settings, *self.quick_rates):
-            method_of(name)
+            if name not in known:
+                raise UnknownNameError("method", name, known)
+        if both := sorted(self.settings.keys() & self.variants.keys()):
+            raise ConfigError(
+                f"{both[0]} is set in settings and in variants; say all of it in variants"
+            )
+
+
+def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
+    """Refuse a variant of a recipe that nobody could name, or that is of no method.
+
+    Raises:
+        ConfigError: It has the name of another, or one that is no name of a folder.
+        UnknownNameError: Its method is not known.
+    """
+    if name in METHODS or name in VARIANTS:
+        raise ConfigError(f"variants.{name}: there is a method of that name; give it another")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"variants.{name}: a name has a-z, 0-9 and - only; its runs' folder has it"
+        )
+    if not isinstance(variant.get("method"), str):
+        raise ConfigError(f'variants.{name} must say of what: method = "mv-adapter", for example')
+    method_of(variant["method"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +170,16 @@ def _method(
     What the recipe says of a method holds for its variants too, but a variant's own settings are
     what makes it one.
     """
-    method = method_of(name)
+    own = dict(chosen.variants.get(name, {}))
+    parent = own.pop("method", name)
+    method = method_of(parent)
     base = dict(tables.get("method", {}))
     if method_of(str(base.pop("name", MvAdapterConfig.name))) != method:
         base = {}
     settings = {**base, **chosen.settings.get(method, {})}
-    if name in VARIANTS:
-        settings |= {**VARIANTS[name].settings, **chosen.settings.get(name, {})}
+    if parent in VARIANTS:
+        settings |= {**VARIANTS[parent].settings, **chosen.settings.get(parent, {})}
+    settings |= own
     if text is not None and "text" in table_from_settings(adapter_config(method, {}, method)):
         settings["text"] = text
     return recipe_from_table({**tables, "method": {"name": method, **settings}}, where).method

@@ -132,7 +132,9 @@ def _test(
     encoder = _untrained(job.recipe, backbone)
     if encoder.trainable_parameters():
         encoder = load_adapter(job.folder, backbone)
-    return dataclasses.asdict(measure(encoder, records, job.recipe, advance))
+    recipe = job.recipe
+    measured = measure(encoder, records, recipe.table, advance, is_drawn=recipe.data.is_drawn)
+    return dataclasses.asdict(measured)
 
 
 def _cost(job: Job) -> dict[str, Any]:

@@ -38,19 +38,15 @@ def encoder(config, backbone):
     return encoder
 
 
-def silent(_done, _total):
-    pass
-
-
 def test_what_pools_frames_without_order_is_at_chance_for_every_need(tiny, records, recipe):
-    measured = measure(encoder(FullConfig(), tiny), records, recipe, silent)
+    measured = measure(encoder(FullConfig(), tiny), records, recipe.table, is_drawn=True)
 
     assert set(measured.hits["reversal"]) == {50.0}
     assert measured.needs["direction"]["reversal"] == 50.0
 
 
 def test_captions_without_time_have_no_reversal(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe, silent)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True)
 
     assert list(measured.needs) == [n for n in NEEDS if n in ("appearance", "direction", "speed")]
     assert "reversal" not in measured.needs["appearance"]
@@ -59,7 +55,7 @@ def test_captions_without_time_have_no_reversal(tiny, records, recipe):
 
 
 def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe, silent)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True)
 
     recall = measured.metrics["text_to_video"]["recall_at_1"]
     by_need = [table["text_to_video"] for table in measured.needs.values()]
@@ -68,7 +64,7 @@ def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
 
 
 def test_a_video_and_its_twin_are_one_piece_of_evidence(tiny, records, recipe):
-    groups = measure(encoder(FrozenConfig(), tiny), records, recipe, silent).groups
+    groups = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True).groups
 
     # Four videos without twins, and four pairs of twins side by side.
     assert len(set(groups["video_to_text"])) == 4 + 4

@@ -81,6 +81,18 @@ def test_what_the_recipe_says_of_a_method_holds_for_its_variants(recipe):
     assert paper.bottleneck_width == 128
 
 
+def test_a_recipe_has_variants_of_its_own(recipe):
+    recipe.write_text(
+        RECIPE + '[method]\nname = "mv-adapter"\nfactor_dim = 3\n'
+        '[compare.variants.wide]\nmethod = "mv-adapter-untied"\nnum_heads = 1\n'
+    )
+    plan = read_plan(recipe, {"compare.methods": ["wide"], "compare.quick_rates": {"wide": 0.3}})
+
+    assert plan.methods["wide"] == MvAdapterConfig(
+        num_frames=5, num_words=9, tying="none", factor_dim=3, bottleneck_width=6, num_heads=1
+    )
+
+
 def test_the_test_split_may_choose_nothing(recipe):
     with pytest.raises(ConfigError, match="a comparison sees the test split once, at the end"):
         read_plan(recipe, {"train.select_on": "test"})
@@ -132,6 +144,14 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
         ({"compare.learning_rates": [0.0]}, "learning rates must be above 0"),
         ({"compare.settings": {"lorra": {}}}, "'lorra' is not known. Did you mean 'lora'"),
         ({"compare.quick_rates": {"lorra": 0.1}}, "'lorra' is not known. Did you mean 'lora'"),
+        ({"compare.variants": {"lora": {"method": "lora"}}}, "there is a method of that name"),
+        ({"compare.variants": {"../x": {"method": "lora"}}}, "a-z, 0-9 and - only"),
+        ({"compare.variants": {"wide": {"num_heads": 1}}}, "variants.wide must say of what"),
+        ({"compare.variants": {"wide": {"method": "lorra"}}}, "Did you mean 'lora'"),
+        (
+            {"compare.variants": {"wide": {"method": "lora"}}, "compare.settings": {"wide": {}}},
+            "wide is set in settings and in variants",
+        ),
         ({"compare.speed": 1}, "setting of .* 'speed' is not known"),
     ],
 )
