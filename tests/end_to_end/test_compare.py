@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+_ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 _RECIPE = """
 [data]
@@ -54,6 +56,13 @@ def recipe(tmp_path_factory):
     return path
 
 
+def commit():
+    if not (_ROOT / ".git").exists():
+        return "none: not run from a checkout"
+    described = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def modified(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("t*.json")}
 
@@ -74,6 +83,7 @@ def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
 
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
+    assert result["commit"] == commit()
     frozen, projection = result["methods"]
     assert [one["name"] for one in result["methods"]] == ["frozen", "projection"]
     assert (frozen["seeds"], projection["seeds"]) == ([0], [0, 1])

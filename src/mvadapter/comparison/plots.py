@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -10,8 +11,12 @@ from matplotlib.figure import Figure
 from mvadapter.comparison.summary import DIRECTIONS, MethodSummary
 from mvadapter.files import written_whole
 
+Color: TypeAlias = tuple[float, float, float, float]
+
 _SUFFIXES = (".png", ".svg")
 _MARKERS = "osD^v<>PXhd*"
+# Ten strong colours, then their ten pale sisters.
+_COLORS = [mpl.colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
 
 
 def write_plots(summaries: Sequence[MethodSummary], folder: Path) -> list[Path]:
@@ -38,15 +43,21 @@ def write_plots(summaries: Sequence[MethodSummary], folder: Path) -> list[Path]:
 def _by_share(summaries: Sequence[MethodSummary]) -> Figure:
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     for axes, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
-        for marker, summary in _marked(summaries):
+        for marker, color, summary in _marked(summaries):
             recall = summary.metrics[direction]["recall_at_1"]
             if not summary.trainable:
                 axes.axhline(recall.mean, color="grey", linestyle=":", label=summary.name)
                 continue
             axes.errorbar(
-                summary.share_percent, recall.mean, yerr=recall.std, fmt=marker, label=summary.name
+                summary.share_percent,
+                recall.mean,
+                yerr=recall.std,
+                fmt=marker,
+                color=color,
+                label=summary.name,
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("trained weights, % of CLIP")
         _label(axes, direction)
     figure.axes[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize="small")
@@ -56,9 +67,9 @@ def _by_share(summaries: Sequence[MethodSummary]) -> Figure:
 def _by_seed(summaries: Sequence[MethodSummary]) -> Figure:
     figure = Figure(figsize=(10, 1.2 + 0.32 * len(summaries)), layout="constrained")
     for axes, direction in zip(figure.subplots(1, 2, sharey=True), DIRECTIONS, strict=True):
-        for height, (marker, summary) in enumerate(_marked(summaries)):
+        for height, (marker, color, summary) in enumerate(_marked(summaries)):
             recall = summary.metrics[direction]["recall_at_1"]
-            axes.plot(recall.values, [height] * len(recall.values), marker, alpha=0.7)
+            axes.plot(recall.values, [height] * len(recall.values), marker, color=color, alpha=0.7)
             axes.plot([recall.mean], [height], "|", color="black", markersize=14)
         axes.set_yticks(range(len(summaries)), [summary.name for summary in summaries])
         axes.grid(axis="x", alpha=0.3)
@@ -67,8 +78,12 @@ def _by_seed(summaries: Sequence[MethodSummary]) -> Figure:
     return figure
 
 
-def _marked(summaries: Sequence[MethodSummary]) -> list[tuple[str, MethodSummary]]:
-    return [(_MARKERS[i % len(_MARKERS)], summary) for i, summary in enumerate(summaries)]
+def _marked(summaries: Sequence[MethodSummary]) -> list[tuple[str, Color, MethodSummary]]:
+    """Each method with a marker and a colour; no other of sixty has both."""
+    return [
+        (_MARKERS[i % len(_MARKERS)], _COLORS[i % len(_COLORS)], summary)
+        for i, summary in enumerate(summaries)
+    ]
 
 
 def _label(axes: Axes, direction: str) -> None:

@@ -17,7 +17,7 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
 
     Args:
         summary: What was found.
-        about: How it was found: command, machine, versions, recipe, and what was left out.
+        about: How it was found: command, commit, machine, versions, recipe, and what was left out.
         folder: Where to.
 
     Returns:
@@ -30,7 +30,8 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
     write_text(folder / "results.json", json.dumps(result, indent=2) + "\n")
     write_text(folder / "results.csv", csv_text(summary))
     says = "\n".join(
-        f"- {key}: {about[key]}" for key in ("command", "machine", "versions", "precision")
+        f"- {key}: {about[key]}"
+        for key in ("command", "commit", "machine", "versions", "precision")
     )
     write_text(folder / "tables.md", f"{says}\n\n{markdown(tables(summary))}")
     write_plots(summary.methods, folder)

@@ -132,7 +132,7 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
             "trained weights",
             "trained",
             "adapter",
-            *(f"{storage.num_tasks} tasks" for storage in summaries[0].storage),
+            *(_tasks(storage.num_tasks) for storage in summaries[0].storage),
             "peak memory",
             "seconds a step",
             "videos a second",
@@ -196,6 +196,10 @@ def _spread(spread: Spread) -> str:
     if len(spread.values) == 1:
         return f"{spread.mean:.1f}"
     return f"{spread.mean:.1f} ± {spread.std:.1f}"
+
+
+def _tasks(num_tasks: int) -> str:
+    return "1 task" if num_tasks == 1 else f"{num_tasks} tasks"
 
 
 def _megabytes(num_bytes: int) -> str:

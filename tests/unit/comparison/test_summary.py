@@ -164,7 +164,8 @@ def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
 
 
 def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
-    about = {"command": "mvadapter compare", "machine": "here", "versions": "1", "precision": ""}
+    about = {"command": "mvadapter compare", "commit": "1a", "machine": "here", "versions": "1"}
+    about["precision"] = "float32"
 
     result = write_report(summary, about, tmp_path)
 
@@ -173,11 +174,15 @@ def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
         "recall_by_seed.png", "recall_by_seed.svg",
     }  # fmt: skip
     assert result["machine"] == "here"
-    assert (tmp_path / "tables.md").read_text().startswith("- command: mvadapter compare\n")
+    assert (
+        (tmp_path / "tables.md")
+        .read_text()
+        .startswith("- command: mvadapter compare\n- commit: 1a\n")
+    )
 
 
 def test_the_same_numbers_give_the_same_plots(summary, tmp_path):
-    about = dict.fromkeys(("command", "machine", "versions", "precision"), "")
+    about = dict.fromkeys(("command", "commit", "machine", "versions", "precision"), "")
     for name in ("one", "two"):
         write_report(summary, about, tmp_path / name)
 
