@@ -22,6 +22,8 @@ from rich.text import Text
 
 _stdout = Console()
 _stderr = Console(stderr=True)
+# Longer names break their lines too, so that something is left for the other columns.
+_NAME_WIDTH = 32
 
 
 @runtime_checkable
@@ -69,11 +71,22 @@ def print_table(
     *,
     text_columns: int = 1,
 ) -> None:
-    """Print a table for people; the first ``text_columns`` columns are text, the rest numbers."""
+    """Print a table for people; the first ``text_columns`` columns are text, the rest numbers.
+
+    Where the terminal is too narrow for several text columns, the last of them breaks its lines, so
+    that names stay whole and can be copied.
+    """
     table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
+    rows = list(rows)
     for position, column in enumerate(columns):
         is_text = position < text_columns
-        table.add_column(column, justify="left" if is_text else "right", overflow="fold")
+        longest = max((len(row[position]) for row in rows), default=0)
+        table.add_column(
+            column,
+            justify="left" if is_text else "right",
+            overflow="fold",
+            no_wrap=text_columns > 1 and position != text_columns - 1 and longest <= _NAME_WIDTH,
+        )
     for row in rows:
         # As text, for a file may be called "a [b].mp4" and rich would take that for markup.
         table.add_row(*map(Text, row))
