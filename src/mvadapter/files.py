@@ -31,7 +31,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     _remove_stale(path)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        aside.touch()
+        rights = aside.stat().st_mode
         yield aside
+        # safetensors makes a file that nobody else may read, whatever the umask says.
+        aside.chmod(rights)
         _sync(aside)
         aside.replace(path)
         _sync(path.parent)

@@ -114,10 +114,23 @@ def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
     assert before.items() <= modified(folder).items()
 
 
+def test_what_is_no_comparison_is_left_alone(recipe, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+
+    into_folder, into_file = compare(recipe, "-o", tmp_path), compare(recipe, "-o", recipe)
+
+    assert (into_folder.returncode, into_file.returncode) == (2, 2)
+    assert "holds other things (notes.txt) and is no comparison" in into_folder.stderr
+    assert "is a file; name a folder with --output" in into_file.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--methods", "lorra"], "Did you mean 'lora'?"),
+        (["--quick", "--seeds", "1"], "--quick takes one seed and one learning rate by itself"),
+        (["--text", "some"], "'some' is not 'none'"),
         (["--seeds", "one"], "--seeds takes numbers with commas (1,2), got 'one'"),
         (["--reference", "lora"], "--reference 'lora' is not known"),
         (["--methods", "mv-adapter-tied-12"], "does not fit 'tiny'"),

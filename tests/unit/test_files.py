@@ -21,6 +21,16 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert names_in(tmp_path) == ["a.txt"]
 
 
+def test_a_file_has_the_rights_of_any_other_however_it_was_made(tmp_path):
+    (tmp_path / "other").touch()
+
+    with written_whole(tmp_path / "a.txt") as aside:
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
+
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

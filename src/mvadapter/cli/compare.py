@@ -5,9 +5,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -25,21 +25,24 @@ def compare(
     ] = Path("comparison"),
     methods: Annotated[
         str | None,
-        typer.Option(help="Names with commas, as 'mvadapter methods' lists them. [default: all]"),
+        typer.Option(
+            help="Names with commas: methods, variants, or the recipe's own variants. "
+            "[default: the recipe's]"
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Numbers with commas. [default: the recipe's, or 0,42,123]")
     ] = None,
     learning_rates: Annotated[
-        str | None, typer.Option(help="What is tried for each method, with commas.")
+        str | None, typer.Option(help="Tried for each method, with commas. [default: the recipe's]")
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(help="What the others are tested against. [default: mv-adapter, or the last]"),
     ] = None,
     text: Annotated[
-        str | None,
-        typer.Option(help="'none' leaves the text tower of methods made for pictures as it is."),
+        Literal["none"] | None,
+        typer.Option(help="Leaves the text tower of methods made for pictures as it is."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One seed, and no search of the learning rate.")
@@ -49,6 +52,11 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train many methods alike, measure them on the same test split, and say what differs."""
+    if quick and (seeds or learning_rates):
+        raise ConfigError(
+            "--quick takes one seed and one learning rate by itself; leave out --seeds and "
+            "--learning-rates, or --quick"
+        )
     overrides = _overrides(methods, seeds, learning_rates)
 
     from mvadapter.comparison.compare import Around, compare
@@ -74,12 +82,13 @@ def compare(
         raise typer.Exit(130) from None
     summary, data = summarise(comparison, reference), plan.recipe.data
     missing = list(missing_captions(plan.recipe.table, data.test_split))
-    skipped = comparison.skipped
+    skipped = comparison.skipped_in_test
     about = {
         "precision": comparison.precision,
         "recipe": plan.as_table(),
         "missing": missing,
         "skipped": skipped,
+        "skipped_in_training": comparison.skipped_in_training,
     }
     result = write_report(summary, _about(device) | about, output)
     if as_json:
@@ -88,11 +97,16 @@ def compare(
         for table in tables(summary):
             console.print_table(table.title, table.columns, table.rows)
         console.say(f"tables, numbers and plots are in {console.show_path(output)}")
-    for name, reason in skipped.items():
+    for name, reason in (comparison.skipped_in_training | skipped).items():
         console.say(f"skipped {name}: {reason}")
-    if missing or skipped:
-        left_out = len(missing) + len(skipped)
-        console.say(f"measured on {data.test_split} minus {left_out} videos, alike for all methods")
+    _end(data.test_split, len(missing) + len(skipped), comparison.skipped_in_training)
+
+
+def _end(test_split: str, num_left_out: int, skipped_in_training: Mapping[str, str]) -> None:
+    """Say what the measurement lacks; the exit code says whether any video was skipped."""
+    if num_left_out:
+        console.say(f"measured on {test_split} minus {num_left_out} videos, alike for all methods")
+    if num_left_out or skipped_in_training:
         raise typer.Exit(1)
 
 

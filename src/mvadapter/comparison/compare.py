@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -72,14 +72,14 @@ class Comparison:
     """What all runs were trained in."""
 
     @property
-    def skipped(self) -> dict[str, str]:
-        """Videos without frames, alike for all methods: record id -> reason."""
-        results = [
-            result
-            for found in self.methods
-            for result in (*found.trained.values(), *found.tested.values())
-        ]
-        return {name: reason for one in results for name, reason in one["skipped"].items()}
+    def skipped_in_training(self) -> dict[str, str]:
+        """Videos of the train split without frames: record id -> reason."""
+        return _skipped([one for found in self.methods for one in found.trained.values()])
+
+    @property
+    def skipped_in_test(self) -> dict[str, str]:
+        """Videos of the test split without frames, alike for all methods: record id -> reason."""
+        return _skipped([one for found in self.methods for one in found.tested.values()])
 
 
 def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
@@ -95,11 +95,11 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
         around: Device, processes, and whom to tell.
 
     Raises:
-        ConfigError: A method does not fit the CLIP, or the folder holds another comparison.
+        ConfigError: A method does not fit the CLIP, or the folder holds something else.
         TrainingError: A run cannot be done.
         KeyboardInterrupt: Ctrl-C; what was done is kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_room(folder)
     refusal = ConfigError(f"{folder}: another comparison is running there")
     with locked(folder / _LOCK, refusal):
         around.on_stage("getting ready")
@@ -118,6 +118,10 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
         )
 
 
+def _skipped(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {name: reason for one in results for name, reason in one["skipped"].items()}
+
+
 class _Work:
     """The stages of a comparison and the jobs of each."""
 
@@ -127,7 +131,7 @@ class _Work:
         self._around = around
         self._trainable = trainable
         # Variants with the same settings, such as two tables' main row, are one run.
-        self._first_of = same_methods(plan.methods)
+        self._first_of = same_methods(plan)
         self._names = list(dict.fromkeys(self._first_of.values()))
         self._tried = {name: sorted(plan.learning_rates[name]) for name in self._names}
 
@@ -135,7 +139,8 @@ class _Work:
         """Do what is missing, and read what was found."""
         first_seed, *others = self._plan.seeds
         trained = [name for name in self._names if self._trainable[name]]
-        stage = f"searching learning rates with seed {first_seed}"
+        searches = any(len(self._tried[name]) > 1 for name in trained)
+        stage = f"{'searching learning rates' if searches else 'training'} with seed {first_seed}"
         self._train(stage, [(name, r, first_seed) for name in trained for r in self._tried[name]])
         for _ in range(_EXTENSIONS):
             further = {name: rate for name in trained if (rate := self._beyond(name))}
@@ -236,6 +241,23 @@ def _read(job: Job) -> dict[str, Any]:
             f"{job.result}: not the JSON that it was written as; delete it to do that run again"
         ) from error
     return dict(found)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder, and refuse one that holds what is no comparison's.
+
+    Raises:
+        ConfigError: It does, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder with --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    others = sorted(path.name for path in folder.iterdir())
+    if others and not (folder / _LOCK).is_file():
+        raise ConfigError(
+            f"{folder}: holds other things ({others[0]}) and is no comparison; name a new folder "
+            f"with --output"
+        )
 
 
 def _check_records(plan: Plan, records: Sequence[Record], trainable: dict[str, int]) -> None:

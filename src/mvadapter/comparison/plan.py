@@ -41,11 +41,11 @@ class CompareSettings:
     """By name of a method or variant, what differs from its own settings. Those of a method are
     also its variants'."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variants of the recipe's own, by name: ``method``, which may be a variant, and what differs
-    from its settings."""
+    """Variants of the recipe's own, by name: ``method``, a method or a variant that mvadapter has,
+    and what differs from its settings."""
     quick_rates: dict[str, float] = field(default_factory=dict)
     """By name of a method or variant, the learning rate of ``--quick`` where it is not the method's
-    usual one: what an earlier search found."""
+    usual one: what an earlier search found. That of a method is also its variants'."""
 
     def __post_init__(self) -> None:
         for setting in ("methods", "seeds", "learning_rates"):
@@ -145,15 +145,15 @@ def read_plan(
             f"{path} [train]: select_on is 'test', but a comparison sees the test split once, at "
             f"the end; leave it out"
         )
-    methods = {
-        name: _method(name, chosen, tables, text, where=str(path)) for name in chosen.methods
+    # Those that are not compared now are read too, so that a slip in a recipe shows at once.
+    read = {
+        name: _method(name, chosen, tables, text, where=str(path))
+        for name in (*chosen.methods, *chosen.variants)
     }
+    methods = {name: read[name] for name in chosen.methods}
     rates = dict.fromkeys(methods, chosen.learning_rates)
     if is_quick:
-        rates = {
-            name: (chosen.quick_rates.get(name, config.usual_rate),)
-            for name, config in methods.items()
-        }
+        rates = {name: (_quick_rate(name, chosen, methods[name]),) for name in methods}
     return Plan(
         recipe=recipe,
         methods=methods,
@@ -169,10 +169,12 @@ def _method(
 
     What the recipe says of a method holds for its variants too, but a variant's own settings are
     what makes it one.
+
+    Raises:
+        ConfigError: A setting has a value it cannot have.
     """
-    own = dict(chosen.variants.get(name, {}))
-    parent = own.pop("method", name)
-    method = method_of(parent)
+    own = {key: value for key, value in chosen.variants.get(name, {}).items() if key != "method"}
+    _, parent, method = _lineage(name, chosen)
     base = dict(tables.get("method", {}))
     if method_of(str(base.pop("name", MvAdapterConfig.name))) != method:
         base = {}
@@ -182,7 +184,21 @@ def _method(
     settings |= own
     if text is not None and "text" in table_from_settings(adapter_config(method, {}, method)):
         settings["text"] = text
-    return recipe_from_table({**tables, "method": {"name": method, **settings}}, where).method
+    try:
+        return recipe_from_table({**tables, "method": {"name": method, **settings}}, where).method
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> float:
+    named = [one for one in _lineage(name, chosen) if one in chosen.quick_rates]
+    return chosen.quick_rates[named[0]] if named else config.usual_rate
+
+
+def _lineage(name: str, chosen: CompareSettings) -> tuple[str, str, str]:
+    """A name, the variant it is of and the method it is of, which may all be the same."""
+    parent = chosen.variants.get(name, {}).get("method", name)
+    return name, parent, method_of(parent)
 
 
 def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
@@ -221,7 +237,10 @@ def run_folder(folder: Path, name: str, learning_rate: float | None, seed: int) 
     return folder / "runs" / name / run
 
 
-def same_methods(methods: Mapping[str, AdapterConfig]) -> dict[str, str]:
-    """For each name, the first one with the same settings: what need not be trained twice."""
-    first: dict[AdapterConfig, str] = {}
-    return {name: first.setdefault(config, name) for name, config in methods.items()}
+def same_methods(plan: Plan) -> dict[str, str]:
+    """For each name, the first with the same settings and rates: what need not be trained twice."""
+    first: dict[tuple[AdapterConfig, tuple[float, ...]], str] = {}
+    return {
+        name: first.setdefault((config, plan.learning_rates[name]), name)
+        for name, config in plan.methods.items()
+    }

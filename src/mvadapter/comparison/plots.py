@@ -60,7 +60,12 @@ def _by_share(summaries: Sequence[MethodSummary]) -> Figure:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("trained weights, % of CLIP")
         _label(axes, direction)
-    figure.axes[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize="small")
+    figure.axes[-1].legend(
+        title="mean and deviation\nover the seeds",
+        loc="center left",
+        bbox_to_anchor=(1.02, 0.5),
+        fontsize="small",
+    )
     return figure
 
 
@@ -71,6 +76,7 @@ def _by_seed(summaries: Sequence[MethodSummary]) -> Figure:
             recall = summary.metrics[direction]["recall_at_1"]
             axes.plot(recall.values, [height] * len(recall.values), marker, color=color, alpha=0.7)
             axes.plot([recall.mean], [height], "|", color="black", markersize=14)
+        axes.margins(y=0.5 / len(summaries))
         axes.set_yticks(range(len(summaries)), [summary.name for summary in summaries])
         axes.grid(axis="x", alpha=0.3)
         axes.set_xlabel(f"{direction.replace('_', ' ')} R@1, %")

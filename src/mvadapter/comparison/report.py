@@ -33,6 +33,8 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
         f"- {key}: {about[key]}"
         for key in ("command", "commit", "machine", "versions", "precision")
     )
+    if left_out := len(about["missing"]) + len(about["skipped"]):
+        says += f"\n- left out of the test split, alike for all methods: {left_out} videos"
     write_text(folder / "tables.md", f"{says}\n\n{markdown(tables(summary))}")
     write_plots(summary.methods, folder)
     return result

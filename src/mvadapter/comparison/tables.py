@@ -43,7 +43,8 @@ def tables(summary: Summary) -> list[Table]:
         *(_retrieval(direction, summary.methods) for direction in DIRECTIONS),
         *_needs(summary.methods),
         _cost(summary.methods),
-        _search(summary.methods),
+        _storage(summary.methods),
+        *_search(summary.methods),
         *_differences(summary.differences),
     ]
 
@@ -131,8 +132,6 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
             "method",
             "trained weights",
             "trained",
-            "adapter",
-            *(_tasks(storage.num_tasks) for storage in summaries[0].storage),
             "peak memory",
             "seconds a step",
             "videos a second",
@@ -142,8 +141,6 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
                 summary.name,
                 f"{summary.trainable:,}",
                 f"{summary.share_percent:.2f} %",
-                _megabytes(summary.adapter_bytes),
-                *(f"{storage.percent_of_full:.1f} %" for storage in summary.storage),
                 _megabytes(summary.peak_bytes),
                 f"{summary.seconds_per_step:.3f}" if summary.trainable else "",
                 f"{summary.videos_per_second:.1f}",
@@ -153,10 +150,31 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
     )
 
 
-def _search(summaries: Sequence[MethodSummary]) -> Table:
-    trained = [summary for summary in summaries if summary.search]
-    rates = sorted({rate for summary in trained for rate in summary.search}, key=float)
+def _storage(summaries: Sequence[MethodSummary]) -> Table:
     return Table(
+        title="Storage, in percent of as many fully fine-tuned CLIPs",
+        columns=(
+            "method",
+            "adapter",
+            *(_tasks(storage.num_tasks) for storage in summaries[0].storage),
+        ),
+        rows=tuple(
+            (
+                summary.name,
+                _megabytes(summary.adapter_bytes),
+                *(f"{storage.percent_of_full:.1f} %" for storage in summary.storage),
+            )
+            for summary in summaries
+        ),
+    )
+
+
+def _search(summaries: Sequence[MethodSummary]) -> list[Table]:
+    trained = [summary for summary in summaries if len(summary.search) > 1]
+    if not trained:
+        return []
+    rates = sorted({rate for summary in trained for rate in summary.search}, key=float)
+    table = Table(
         title="Search of the learning rate: sum of the six recalls on the held-out part",
         columns=("method", *rates, "chosen"),
         rows=tuple(
@@ -168,6 +186,7 @@ def _search(summaries: Sequence[MethodSummary]) -> Table:
             for summary in trained
         ),
     )
+    return [table]
 
 
 def _differences(differences: Sequence[MethodDifference]) -> list[Table]:
@@ -175,7 +194,7 @@ def _differences(differences: Sequence[MethodDifference]) -> list[Table]:
     return [
         Table(
             title=f"Difference to {rows[0].reference}, {_MEASURES[measure]}, in points",
-            columns=("method", "difference", "95 % interval", "p", "real"),
+            columns=("method", "difference", "95 % interval", "p", "real (Holm)"),
             rows=tuple(
                 (
                     one.name,

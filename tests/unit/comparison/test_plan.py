@@ -1,5 +1,6 @@
 import pytest
 
+from mvadapter.adapters.lora import LoraConfig
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.comparison.plan import check_plan, read_plan, run_folder, same_methods
 from mvadapter.errors import ConfigError
@@ -93,6 +94,45 @@ def test_a_recipe_has_variants_of_its_own(recipe):
     )
 
 
+def test_the_quick_rate_of_a_method_is_its_variants_too(recipe):
+    names = ["mv-adapter", "mv-adapter-tied", "mv-adapter-untied", "lora", "wide"]
+    rates = read_plan(
+        recipe,
+        {
+            "compare.methods": names,
+            "compare.variants": {"wide": {"method": "mv-adapter-untied", "num_heads": 1}},
+            "compare.quick_rates": {"mv-adapter": 0.3, "mv-adapter-untied": 0.4},
+        },
+        is_quick=True,
+    ).learning_rates
+
+    assert rates == {
+        "mv-adapter": (0.3,),
+        "mv-adapter-tied": (0.3,),
+        "mv-adapter-untied": (0.4,),
+        "lora": (LoraConfig.usual_rate,),
+        "wide": (0.4,),
+    }
+
+
+def test_the_same_settings_at_other_rates_are_not_one_run(recipe):
+    names = ["mv-adapter-tied", "mv-adapter"]
+    plan = read_plan(
+        recipe,
+        {"compare.methods": names, "compare.quick_rates": {"mv-adapter-tied": 0.3}},
+        is_quick=True,
+    )
+
+    assert list(same_methods(plan).values()) == names
+
+
+def test_a_slip_in_a_variant_shows_where_it_is_not_compared(recipe):
+    recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "mv-adapter"\ndepht = 1\n')
+
+    with pytest.raises(ConfigError, match="wide: .*'depht' is not known. Did you mean 'depth'"):
+        read_plan(recipe, {})
+
+
 def test_the_test_split_may_choose_nothing(recipe):
     with pytest.raises(ConfigError, match="a comparison sees the test split once, at the end"):
         read_plan(recipe, {"train.select_on": "test"})
@@ -171,7 +211,7 @@ def test_variants_with_the_same_settings_are_one_run(recipe):
     methods = ["mv-adapter", "mv-adapter-down-in", "mv-adapter-down-out", "mv-adapter-tied-2"]
     plan = read_plan(recipe, {"compare.methods": methods, "compare.settings": {}})
 
-    assert list(same_methods(plan.methods).values()) == [
+    assert list(same_methods(plan).values()) == [
         "mv-adapter",
         "mv-adapter",
         "mv-adapter-down-out",

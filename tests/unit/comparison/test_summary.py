@@ -163,9 +163,19 @@ def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
     assert "storage_bytes_of_100_tasks" in header
 
 
+ABOUT = {
+    "command": "mvadapter compare",
+    "commit": "1a",
+    "machine": "here",
+    "versions": "1",
+    "precision": "float32",
+    "missing": [],
+    "skipped": {},
+}
+
+
 def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
-    about = {"command": "mvadapter compare", "commit": "1a", "machine": "here", "versions": "1"}
-    about["precision"] = "float32"
+    about = ABOUT | {"missing": ["a"], "skipped": {"b": "broken", "c": "empty"}}
 
     result = write_report(summary, about, tmp_path)
 
@@ -174,17 +184,14 @@ def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
         "recall_by_seed.png", "recall_by_seed.svg",
     }  # fmt: skip
     assert result["machine"] == "here"
-    assert (
-        (tmp_path / "tables.md")
-        .read_text()
-        .startswith("- command: mvadapter compare\n- commit: 1a\n")
-    )
+    says = (tmp_path / "tables.md").read_text()
+    assert says.startswith("- command: mvadapter compare\n- commit: 1a\n")
+    assert "- left out of the test split, alike for all methods: 3 videos\n" in says
 
 
 def test_the_same_numbers_give_the_same_plots(summary, tmp_path):
-    about = dict.fromkeys(("command", "commit", "machine", "versions", "precision"), "")
     for name in ("one", "two"):
-        write_report(summary, about, tmp_path / name)
+        write_report(summary, ABOUT, tmp_path / name)
 
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
