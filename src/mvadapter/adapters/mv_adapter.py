@@ -38,8 +38,8 @@ Tying: TypeAlias = Literal["none", "factor", "kronecker"]
 TyingPosition: TypeAlias = Literal["down-in", "down-out", "up-in", "up-out"]
 PositionInit: TypeAlias = Literal["authors", "wide"]
 
-# DEPARTS: "wide" is ours and the default. With the authors' 0.01 training stays on a plateau on
-# which a video and its reversal cannot be told apart (docs/study.md).
+# DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot tell a video
+# from its reversal, and longer training learns order less well (docs/study.md).
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
 
 
