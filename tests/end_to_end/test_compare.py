@@ -130,7 +130,7 @@ def test_what_is_no_comparison_is_left_alone(recipe, tmp_path):
     [
         (["--methods", "lorra"], "Did you mean 'lora'?"),
         (["--quick", "--seeds", "1"], "--quick takes one seed and one learning rate by itself"),
-        (["--text", "some"], "'some' is not 'none'"),
+        (["--text", "some"], "'some' is not one of 'none'"),
         (["--seeds", "one"], "--seeds takes numbers with commas (1,2), got 'one'"),
         (["--reference", "lora"], "--reference 'lora' is not known"),
         (["--methods", "mv-adapter-tied-12"], "does not fit 'tiny'"),
