@@ -68,6 +68,8 @@ class Bypass(nn.Module):
     """s * Up(QuickGELU(convolution(QuickGELU(Down(norm(x)))))); it starts at exactly zero.
 
     Down starts Xavier uniform, the convolution as the identity, up at zero, all biases at zero.
+
+    DEPARTS: no dropout (their code has 0.1), as in every method here.
     """
 
     def __init__(self, config: ConvpassConfig, width: int, kernel: tuple[int, ...]) -> None:

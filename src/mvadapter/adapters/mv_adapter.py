@@ -39,7 +39,7 @@ TyingPosition: TypeAlias = Literal["down-in", "down-out", "up-in", "up-out"]
 PositionInit: TypeAlias = Literal["authors", "wide"]
 
 # DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot tell a video
-# from its reversal, and longer training learns order less well (docs/study.md).
+# from its reversal (docs/study.md, "How far this carries").
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
 
 
@@ -97,7 +97,8 @@ class MvAdapterConfig(MethodConfig):
     """Spread of the temporal positions at the start: standard deviation 1.0 (``wide``) or 0.01
     (``authors``). docs/study.md has the measurement behind the default."""
     trains_biases: bool = False
-    """Whether every bias of CLIP trains too, as the authors' recipes do without saying so."""
+    """Whether every bias of CLIP trains too, as the authors' recipes do without saying so. DEPARTS:
+    at the adapter's learning rate, where theirs is fifty times lower."""
 
     def __post_init__(self) -> None:
         for setting in (

@@ -44,11 +44,19 @@ class SequenceTransformer(Adapter):
     Args:
         config: The settings.
         backbone: The CLIP it is for.
+
+    Raises:
+        ConfigError: The shared space cannot be split into heads.
     """
 
     def __init__(self, config: SequenceTransformerConfig, backbone: Backbone) -> None:
         super().__init__(config, video={}, text={}, trained={})
         dim = backbone.dim
+        if dim > _HEAD_WIDTH and dim % _HEAD_WIDTH:
+            raise ConfigError(
+                f"the sequence transformer has heads of {_HEAD_WIDTH} dims, which must divide the "
+                f"shared space's {dim}"
+            )
         self.longest_video = config.num_positions
         self.positions = nn.Parameter(0.01 * torch.randn(config.num_positions, dim))
         self.blocks = nn.ModuleList(

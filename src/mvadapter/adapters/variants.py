@@ -73,10 +73,12 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         ),
         "cross-modal-adapter-paper": Variant(
             method="cross-modal-adapter",
-            settings={"sites": "mlp", "shares_biases": False, "scale": 0.1, **_IN_COMPARISON},
+            settings={"sites": "mlp", "shares_biases": False, **_IN_COMPARISON},
             what="tables 1 to 3, CM-Adapter (2.76 %)",
         ),
-        "mv-adapter-paper": _ours("tables 1 and 2, MV-Adapter (2.39 %)", trains_biases=True),
+        "mv-adapter-paper": _ours(
+            "tables 1 and 2, MV-Adapter (2.39 %), with our start", trains_biases=True
+        ),
         "mv-adapter-down-up": _ours("table 6a, Down&Up", depth="bottleneck", tying="none"),
         "mv-adapter-transformer": _ours("table 6a, with TRM", depth="transformer", tying="none"),
         "mv-adapter-calibration": _ours("table 6a, with calibration", tying="none"),
@@ -108,6 +110,12 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             "beyond the paper: gates and positions start as in the authors' code",
             tying_init="authors",
             position_init="authors",
+        ),
+        "mv-adapter-authors-gates": _ours(
+            "beyond the paper: gates start as in the authors' code", tying_init="authors"
+        ),
+        "mv-adapter-authors-positions": _ours(
+            "beyond the paper: positions start as in the authors' code", position_init="authors"
         ),
         "mv-adapter-kronecker": _ours(
             "beyond the paper: our reading of its first version", tying="kronecker"

@@ -153,6 +153,7 @@ class _Work:
         chosen = [(name, rates[name], seed) for name in trained for seed in self._plan.seeds]
         if others:
             self._train("training with the other seeds", chosen)
+            self._refuse_diverged(chosen)
         untrained: list[_Run] = [
             (name, None, first_seed) for name in self._names if name not in trained
         ]
@@ -199,6 +200,20 @@ class _Work:
                 f"{self._tried[name]}; give lower ones with --learning-rates"
             )
         return max(sums, key=lambda rate: sums[rate])
+
+    def _refuse_diverged(self, runs: Sequence[_Run]) -> None:
+        """Refuse to sum up a run of another seed that came to nothing at the chosen rate.
+
+        Raises:
+            TrainingError: There is one.
+        """
+        for name, rate, seed in runs:
+            if _read(self._job("train", name, rate, seed))["metrics"] is None:
+                raise TrainingError(
+                    f"{name}: training diverged with seed {seed} at the learning rate {rate:g}, "
+                    f"which seed {self._plan.seeds[0]} had chosen; give lower ones with "
+                    f"--learning-rates and a new --output, or leave out that seed"
+                )
 
     def _beyond(self, name: str) -> float | None:
         """The next learning rate where the best one is at an end; None where it is not."""

@@ -79,7 +79,7 @@ class Encoder:
     @property
     def temperature(self) -> float:
         """The factor on scores in the loss, exp(logit_scale)."""
-        return float(self.log_temperature.exp())
+        return float(self.log_temperature.detach().exp())
 
     @property
     def log_temperature(self) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""Clips and their reversed twins in, the share of right choices out."""
+"""Videos and their reversed twins in, the share of right choices out."""
 
 from collections.abc import Callable, Sequence
 

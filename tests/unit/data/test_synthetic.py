@@ -34,7 +34,7 @@ def test_the_same_pictures_are_the_same_bytes(tmp_path):
     assert len(written) == 1
 
 
-def test_every_clip_is_followed_by_its_twin(videos):
+def test_every_video_is_followed_by_its_twin(videos):
     for video, twin in zip(videos[::2], videos[1::2], strict=True):
         assert twin.caption == reverse_caption(video.caption)
         assert twin.frames == video.frames[::-1]

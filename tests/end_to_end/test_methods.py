@@ -1,0 +1,33 @@
+"""The list of methods, as the command prints it."""
+
+import json
+
+from rich.console import Console
+
+from mvadapter.adapters.build import METHODS
+from mvadapter.adapters.variants import VARIANTS
+from mvadapter.cli import console
+from mvadapter.cli.methods import methods
+
+# The tiny CLIP has too few layers for the last two.
+NAMES = {*METHODS, *VARIANTS} - {"mv-adapter-tied-6", "mv-adapter-tied-12"}
+
+
+def test_every_method_that_fits_is_listed_with_what_it_trains(capsys):
+    methods(backbone="tiny", as_json=True)
+
+    found = {row.pop("name"): row for row in json.loads(capsys.readouterr().out)}
+    assert found.keys() == NAMES
+    assert found["full"] == {"trainable": 2_614_785, "share_percent": 100.0}
+    assert found["frozen"] == {"trainable": 0, "share_percent": 0.0}
+    assert found["projection"]["trainable"] == 40_960
+
+
+def test_a_narrow_terminal_breaks_no_name_and_no_number(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_stdout", Console(width=80))
+
+    methods(backbone="tiny", as_json=False)
+
+    shown = capsys.readouterr().out
+    assert [name for name in NAMES if f" {name} " not in shown] == []
+    assert " 100.000 % " in shown
