@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -36,6 +38,38 @@ def test_the_merged_clip_embeds_as_the_adapted_one(config, random_clip, tmp_path
     torch.testing.assert_close(
         merged.embed_texts(["a dog"]), encoder.embed_texts(["a dog"]), atol=1e-5, rtol=1e-4
     )
+
+
+def test_the_merged_clip_has_the_temperature_that_was_used(random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(FullConfig(), random_clip))
+    with torch.no_grad():
+        encoder.adapter.backbone_weights["logit_scale"].fill_(5.0)
+
+    export_merged(encoder, tmp_path / "merged")
+
+    # By hand: no higher than CLIP's own 100, where exp(5) is 148.4.
+    assert encoder.temperature == pytest.approx(100)
+    scale = Backbone.load(tmp_path / "merged").weights["logit_scale"]
+    assert float(scale.exp()) == pytest.approx(100)
+
+
+def test_the_merged_clip_has_the_files_of_its_own_and_no_others(tmp_path):
+    tiny = Backbone.load("tiny")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (bare / name).write_bytes((Path(tiny.source) / name).read_bytes())
+
+    for name, clip in (("whole", tiny), ("alone", Backbone.load(bare))):
+        encoder = Encoder(clip, build_adapter(LoraConfig(), clip))
+        export_merged(encoder, tmp_path / name)
+
+    kept = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {"tokenizer.json", "preprocessor_config.json", "vocab.json", "merges.txt"} < kept
+    assert {path.name for path in (tmp_path / "alone").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
 
 
 def test_a_method_beside_the_weights_is_refused(random_clip, tmp_path):
