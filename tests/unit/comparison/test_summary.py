@@ -151,7 +151,9 @@ def test_every_number_stands_in_the_tables(summary):
     assert "| frozen | 0.00 % | 40.0 |" in text
     assert "| small | 30.0 | diverged | 0.1 |" in text
     assert "### Reversal accuracy by what captions need\n\n| method | order |" in text
-    assert "| small | 20 | 2.00 % | 0.0 MB | 102.0 % | 22.0 % | 3.0 % | 2.0 MB | 0.500 |" in text
+    assert "| small | 20 | 2.00 % | 2.0 MB | 0.500 |" in text
+    assert "| method | adapter | 1 task | 5 tasks | 100 tasks |" in text
+    assert "| small | 0.0 MB | 102.0 % | 22.0 % | 3.0 % |" in text
     assert "| frozen | -75.0 |" in text
 
 
