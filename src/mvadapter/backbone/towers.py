@@ -29,6 +29,8 @@ from mvadapter.shapes import (
 Weights: TypeAlias = Mapping[str, Tensor]
 Activation: TypeAlias = Literal["quick_gelu", "gelu"]
 
+_HAS_AMX = torch.cpu._is_amx_tile_supported()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerShape:
@@ -220,13 +222,24 @@ def _attention(
     def heads(tokens: Tokens) -> Float[Tensor, "row head token head_width"]:
         return tokens.unflatten(-1, (shape.num_heads, -1)).transpose(1, 2)
 
-    attended = F.scaled_dot_product_attention(
+    attended = _attend(
         heads(project("q", "q_proj", normed)),
         heads(project("k", "k_proj", normed)),
         heads(project("v", "v_proj", normed)),
         is_causal=run.is_causal,
     )
     return project("o", "out_proj", attended.transpose(1, 2).flatten(2))
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, *, is_causal: bool) -> Tensor:
+    if queries.dtype != torch.bfloat16 or queries.device.type != "cpu" or _HAS_AMX:
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
+    # In bfloat16 its backward pass takes up to three times as long there (speed/run.py).
+    with torch.autocast("cpu", enabled=False):
+        attended = F.scaled_dot_product_attention(
+            queries.float(), keys.float(), values.float(), is_causal=is_causal
+        )
+    return attended.to(queries.dtype)
 
 
 def _add(tokens: Tensor, addition: Tensor | None) -> Tensor:

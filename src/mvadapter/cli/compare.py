@@ -2,8 +2,6 @@
 
 import platform
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,6 +82,7 @@ def compare(
     missing = list(missing_captions(plan.recipe.table, data.test_split))
     skipped = comparison.skipped_in_test
     about = {
+        "commit": ", ".join(comparison.commits),
         "precision": comparison.precision,
         "recipe": plan.as_table(),
         "missing": missing,
@@ -132,7 +131,7 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
 
 
 def _about(device: str) -> dict[str, Any]:
-    """By what command, on what machine and with what versions the numbers came about."""
+    """By what command, on what machine and with what versions the tables came about."""
     import importlib.metadata
     import os
 
@@ -144,26 +143,9 @@ def _about(device: str) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in ("mvadapter", "torch")}
     return {
         "command": shlex.join(["mvadapter", *sys.argv[1:]]),
-        "commit": _commit() or "none: not run from a checkout",
         "machine": machine,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this runs from, "-dirty" where it has changes."""
-    git, here = shutil.which("git"), Path(__file__)
-    if git is None:
-        return None
-
-    def ask(*words: str) -> str | None:
-        command = [git, "-C", str(here.parent), *words]
-        said = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        return said.stdout.strip() if said.returncode == 0 else None
-
-    # An environment may lie in some other project's checkout.
-    is_tracked = ask("ls-files", "--error-unmatch", here.name) is not None
-    return ask("describe", "--always", "--dirty") if is_tracked else None
 
 
 def _processor() -> str:

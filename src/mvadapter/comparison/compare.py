@@ -19,7 +19,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import locked, write_text
-from mvadapter.training.loop import split_records
+from mvadapter.training.loop import selection_score, split_records
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
@@ -70,6 +70,16 @@ class Comparison:
     num_backbone_weights: int
     precision: str
     """What all runs were trained in."""
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """Of the code that the runs were made with; several where it changed on the way."""
+        runs = [
+            run
+            for found in self.methods
+            for run in (*found.trained.values(), *found.tested.values(), found.cost)
+        ]
+        return tuple(sorted({run["commit"] for run in runs}))
 
     @property
     def skipped_in_training(self) -> dict[str, str]:
@@ -179,27 +189,30 @@ class _Work:
             device=self._around.device,
         )
 
-    def _search(self, name: str) -> dict[float, float | None]:
+    def _search(self, name: str) -> dict[float, tuple[float, float] | None]:
         """What the held-out part makes of each learning rate that was tried."""
         found = {}
         for rate in self._tried[name]:
             metrics = _read(self._job("train", name, rate, self._plan.seeds[0]))["metrics"]
-            found[rate] = None if metrics is None else sum(metrics.values())
+            found[rate] = None if metrics is None else selection_score(metrics)
         return found
 
+    def _sums(self, name: str) -> dict[float, float | None]:
+        return {rate: found and found[0] for rate, found in self._search(name).items()}
+
     def _best(self, name: str) -> float:
-        """The learning rate with the best sum of recalls; of equals, the lowest.
+        """The learning rate with the best `selection_score`; of equals, the lowest.
 
         Raises:
             TrainingError: Training diverged at every one.
         """
-        sums = {rate: found for rate, found in self._search(name).items() if found is not None}
-        if not sums:
+        scores = {rate: found for rate, found in self._search(name).items() if found is not None}
+        if not scores:
             raise TrainingError(
                 f"{name}: the loss became NaN or infinite at every learning rate of "
                 f"{self._tried[name]}; give lower ones with --learning-rates"
             )
-        return max(sums, key=lambda rate: sums[rate])
+        return max(scores, key=lambda rate: scores[rate])
 
     def _refuse_diverged(self, runs: Sequence[_Run]) -> None:
         """Refuse to sum up a run of another seed that came to nothing at the chosen rate.
@@ -241,7 +254,7 @@ class _Work:
             name=name,
             trainable=self._trainable[name],
             learning_rate=rate,
-            search={} if rate is None else self._search(first),
+            search={} if rate is None else self._sums(first),
             trained={} if rate is None else {seed: read("train", seed) for seed in seeds},
             tested={seed: read("test", seed) for seed in seeds},
             cost=read("cost", first_seed),

@@ -26,9 +26,9 @@ from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_r
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.reversal import measure_reversal
-from mvadapter.training.loss import symmetric_info_nce
 from mvadapter.training.optimizer import build_optimizer
 from mvadapter.training.recipe import Recipe
+from mvadapter.training.step import take_step
 
 _TIMED = 5
 _LINUX_PEAK = Path("/proc/self/status")
@@ -154,7 +154,6 @@ def measure_cost(
     """
     before = _forget_peak(device)
     encoder = make_encoder()
-    _drop_weights_with_copies(encoder)
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
     with open_frames(encoder, records, recipe.table) as loader:
@@ -164,8 +163,6 @@ def measure_cost(
     frames = [frames for _, frames in taken]
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
     captions = [records[position].captions[0] for position, _ in taken]
-    ids, words = encoder.backbone.tokenizer.encode(captions, encoder.inputs.num_words)
-    ids, words = ids.to(device), words.to(device)
     parameters = encoder.trainable_parameters()
 
     def embed() -> None:
@@ -181,14 +178,14 @@ def measure_cost(
     optimizer = build_optimizer(parameters, recipe.train)
 
     def step() -> None:
-        with autocast(encoder, precision):
-            texts = encoder.embed_captions(ids, words)
-            loss = symmetric_info_nce(
-                texts, encoder.embed_videos(pixels, mask), encoder.log_temperature.exp()
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        take_step(
+            encoder,
+            optimizer,
+            frames,
+            captions,
+            precision=precision,
+            max_gradient_norm=recipe.train.max_gradient_norm,
+        )
 
     seconds_per_step = _median_seconds(step, device)
     peak_bytes = _peak_bytes(device) - before
@@ -216,17 +213,6 @@ def _first_readable(
     if not found:
         raise DataError(f"none of the {num_records} videos of the train split can be read")
     return found
-
-
-def _drop_weights_with_copies(encoder: Encoder) -> None:
-    """Let go of frozen weights that the adapter has its own copies of.
-
-    Other encoders may need them, but what a method costs is what it needs.
-    """
-    backbone, copies = encoder.backbone, encoder.adapter.backbone_weights
-    # The scale says on which device all is.
-    kept = {n: w for n, w in backbone.weights.items() if n not in copies or n == "logit_scale"}
-    encoder.backbone = dataclasses.replace(backbone, weights=kept)
 
 
 def _median_seconds(work: Callable[[], Any], device: torch.device) -> float:

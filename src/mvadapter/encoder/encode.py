@@ -87,8 +87,17 @@ class Encoder:
         own = self.adapter.backbone_weights.get("logit_scale")
         if own is None:
             return self.backbone.weights["logit_scale"].float()
-        # CLIP's own training keeps the factor at 100 or below (Radford et al. 2021, section 2.5).
-        return own.clamp(max=math.log(100))
+        return own
+
+    def keep_temperature(self) -> None:
+        """Keep a trained temperature at 100 or below, as CLIP's own training did.
+
+        To be called after each step (Radford et al. 2021, section 2.5).
+        """
+        own = self.adapter.backbone_weights.get("logit_scale")
+        if own is not None:
+            with torch.no_grad():
+                own.clamp_(max=math.log(100))
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Full name -> parameter: exactly what training moves and a save writes."""

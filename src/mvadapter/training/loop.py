@@ -6,7 +6,7 @@ with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stoppe
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,28 +16,29 @@ import torch
 
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
-from mvadapter.data.batches import FrameLoader, Pair, epoch_batches, stack_videos
+from mvadapter.data.batches import FrameLoader, Pair, epoch_batches
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import autocast, choose_precision
+from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
-from mvadapter.training.loss import symmetric_info_nce
 from mvadapter.training.optimizer import build_optimizer, learning_rate
 from mvadapter.training.recipe import Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
+from mvadapter.training.step import take_step
 
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
 _CACHE_BYTES = 4 * 2**30
 # The held-out part stays the same for every seed, so that runs can be compared on it.
 _HOLDOUT_SEED = 0
+_RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,45 +284,31 @@ class _Run:
                 self._progress.skipped[record.id] = str(error)
         if len(frames) < 2:
             return None
-        loss = self._loss(frames, captions)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self._parameters.values(), self._recipe.train.max_gradient_norm
-        )
-        value = loss.item()
-        # Before the step, which would carry it into the weights and the saved state.
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            raise DivergedError(
-                f"the loss became {value} (gradient {float(norm)}) at step {self._progress.step}; "
-                f"lower learning_rate (now {self._recipe.train.learning_rate}) or set precision "
-                f"to 'float32'"
+        settings = self._recipe.train
+        try:
+            return take_step(
+                self._encoder,
+                self._optimizer,
+                frames,
+                captions,
+                precision=self._progress.precision,
+                max_gradient_norm=settings.max_gradient_norm,
             )
-        self._optimizer.step()
-        return value
-
-    def _loss(self, frames: list[torch.Tensor], captions: list[str]) -> torch.Tensor:
-        encoder, inputs = self._encoder, self._encoder.inputs
-        device = encoder.backbone.device
-        pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
-        token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.num_words)
-        with autocast(encoder, self._progress.precision):
-            videos = encoder.embed_videos(pixels, frame_mask)
-            texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
-        return symmetric_info_nce(texts, videos, encoder.log_temperature.exp())
+        except DivergedError as error:
+            raise DivergedError(
+                f"{error} at step {self._progress.step}; lower learning_rate (now "
+                f"{settings.learning_rate}) or set precision to 'float32'"
+            ) from None
 
     def _end_epoch(self, epoch: int, log: RunLog) -> None:
         """Measure on the selection part, keep the adapter if it is the best, save the state."""
-        progress, metrics = self._progress, {}
-        score = float(epoch)
-        if self._parts.selection:
-            report = self._evaluate()
-            metrics = selection_metrics(report)
-            score = report.text_to_video.recall_sum + report.video_to_text.recall_sum
+        progress = self._progress
+        metrics = selection_metrics(self._evaluate()) if self._parts.selection else {}
         log.epoch(progress.step - 1, epoch=epoch, metrics=metrics)
-        if score > progress.best_score:
-            progress.best_score, progress.best_epoch = score, epoch
-            progress.best_metrics = metrics
+        best = progress.best_metrics
+        # With nothing to choose by, the last one is the best.
+        if not (metrics and best) or selection_score(metrics) > selection_score(best):
+            progress.best_epoch, progress.best_metrics = epoch, metrics
             save_adapter(self._encoder, self._folder, self._record(epoch, metrics))
         self._save()
 
@@ -377,13 +364,24 @@ class _Run:
 
 
 def selection_metrics(report: RetrievalReport) -> dict[str, float]:
-    """What a log and a model card say of a report, in percent."""
+    """What a log and a model card say of a report: recalls in percent, and mean ranks."""
     directions = {"text_to_video": report.text_to_video, "video_to_text": report.video_to_text}
     return {
-        f"{name}_recall_at_{k}": getattr(metrics, f"recall_at_{k}")
+        f"{name}_{field}": getattr(metrics, field)
         for name, metrics in directions.items()
-        for k in (1, 5, 10)
+        for field in (*_RECALLS, "mean_rank")
     }
+
+
+def selection_score(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """What chooses epochs and learning rates, the greater the better.
+
+    The sum of the six recalls; of equal sums, which small or easy parts often have, the one with
+    the lower mean ranks.
+    """
+    recalls = sum(value for name, value in metrics.items() if name.endswith(_RECALLS))
+    ranks = sum(value for name, value in metrics.items() if name.endswith("mean_rank"))
+    return recalls, -ranks
 
 
 def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: Path) -> None:

@@ -28,7 +28,6 @@ class Progress:
     step: int = 0
     """Steps done in all epochs."""
     best_epoch: int = 0
-    best_score: float = -1.0
     best_metrics: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Videos that gave no frames: record id -> reason."""

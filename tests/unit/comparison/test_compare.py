@@ -38,7 +38,7 @@ def recipe(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Compare with jobs that find a given sum of recalls for each learning rate."""
+    """Compare with jobs that find a given recall, or recall and rank, for each learning rate."""
 
     def run(plan, sums, diverges=()):
         done = []
@@ -52,9 +52,12 @@ def run(tmp_path, monkeypatch):
                 score = sums.get(train.learning_rate)
                 if (train.learning_rate, train.seed) in diverges:
                     score = None
-                metrics = None if score is None else {"sum": float(score)}
+                recall, rank = score if isinstance(score, tuple) else (score, 1)
+                metrics = {"text_to_video_recall_at_1": recall, "text_to_video_mean_rank": rank}
+                metrics = {name: float(value) for name, value in metrics.items() if score}
+                found = {"commit": "abc", "metrics": metrics or None, "skipped": {}}
                 job.folder.mkdir(parents=True, exist_ok=True)
-                job.result.write_text(json.dumps({"metrics": metrics, "skipped": {}}))
+                job.result.write_text(json.dumps(found))
 
         monkeypatch.setattr(module, "run_jobs", run_jobs)
         return compare(plan, tmp_path / "out", Around()), done
@@ -74,6 +77,20 @@ def test_the_best_held_out_sum_chooses_the_rate_of_all_seeds(recipe, run):
     tested = [(name, rate, seed) for kind, name, rate, seed in done if kind == "test"]
     assert tested[1:] == [("projection", 1e-2, 3), ("projection", 1e-2, 4)]
     assert tested[0][0] == "frozen"
+
+
+def test_of_equal_sums_the_lower_mean_rank_is_chosen(recipe, run):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-4, 1e-3, 1e-2, 1e-1]})
+
+    comparison, _ = run(plan, {1e-4: 1, 1e-3: (520, 1.5), 1e-2: (520, 1.4), 1e-1: (510, 1.0)})
+
+    assert comparison.methods[1].learning_rate == 1e-2
+
+
+def test_the_commits_of_all_runs_are_told(recipe, run):
+    comparison, _ = run(read_plan(recipe, {"compare.learning_rates": [1e-3]}), {1e-3: 5})
+
+    assert comparison.commits == ("abc",)
 
 
 def test_of_equal_rates_the_lowest_is_chosen(recipe, run):

@@ -167,10 +167,10 @@ def test_groups_are_held_out_whole(recipe, records):
 def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(
     recipe, records, tmp_path, monkeypatch
 ):
-    from mvadapter.training import loop
+    from mvadapter.training import step
 
     monkeypatch.setattr(
-        loop,
+        step,
         "symmetric_info_nce",
         lambda captions, videos, _: (captions * videos).sum() * torch.inf,
     )

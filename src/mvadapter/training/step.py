@@ -1,0 +1,54 @@
+"""A batch in, an adapter one step further out."""
+
+import math
+
+import torch
+
+from mvadapter.data.batches import FrameBytes, stack_videos
+from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.precision import Precision, autocast
+from mvadapter.errors import DivergedError
+from mvadapter.training.loss import symmetric_info_nce
+
+
+def take_step(
+    encoder: Encoder,
+    optimizer: torch.optim.Optimizer,
+    frames: list[FrameBytes],
+    captions: list[str],
+    *,
+    precision: Precision,
+    max_gradient_norm: float,
+) -> float:
+    """Take one step of the optimiser and give the loss before it.
+
+    Args:
+        encoder: What trains.
+        optimizer: Over its trainable parameters.
+        frames: The videos of the batch.
+        captions: One for each video, in the same order.
+        precision: Of the tensor arithmetic; the loss and the weights are float32.
+        max_gradient_norm: Longer gradients, over all weights together, are scaled down to it.
+
+    Raises:
+        DivergedError: The loss or its gradient is no longer a number.
+    """
+    inputs, device = encoder.inputs, encoder.backbone.device
+    pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
+    token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.num_words)
+    with autocast(encoder, precision):
+        videos = encoder.embed_videos(pixels, frame_mask)
+        texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
+    loss = symmetric_info_nce(texts, videos, encoder.log_temperature.exp())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(
+        encoder.trainable_parameters().values(), max_gradient_norm
+    )
+    value = loss.item()
+    # Before the step, which would carry it into the weights and the saved state.
+    if not (math.isfinite(value) and math.isfinite(float(norm))):
+        raise DivergedError(f"the loss became {value} (gradient {float(norm)})")
+    optimizer.step()
+    encoder.keep_temperature()
+    return value
