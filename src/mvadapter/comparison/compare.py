@@ -49,6 +49,8 @@ class Found:
     """All that was found out about one method, as the jobs wrote it."""
 
     name: str
+    runs_of: str
+    """The name whose runs these are: another one's where both have the same settings."""
     trainable: int
     learning_rate: float | None
     """The one that the search chose; None where nothing trains."""
@@ -252,6 +254,7 @@ class _Work:
 
         return Found(
             name=name,
+            runs_of=first,
             trainable=self._trainable[name],
             learning_rate=rate,
             search={} if rate is None else self._sums(first),

@@ -117,9 +117,8 @@ def measure(
 
 
 def _groups(records: Sequence[Record]) -> Int[np.ndarray, " record"]:
-    """A number for each record, the same for those of one group."""
-    names = [record.group or f"alone {record.id}" for record in records]
-    return np.unique(names, return_inverse=True)[1]
+    """A number for each record, the same for those that belong together."""
+    return np.unique([record.unit for record in records], return_inverse=True)[1]
 
 
 def _by_need(hits: dict[str, np.ndarray], records: Sequence[Record]) -> dict[str, dict[str, float]]:

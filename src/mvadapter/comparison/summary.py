@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mvadapter.comparison.compare import Comparison, Found
-from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap
+from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap_over_seeds
 
 DIRECTIONS = ("text_to_video", "video_to_text")
 _BYTES_PER_WEIGHT = 4
@@ -72,14 +72,14 @@ class MethodSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodDifference:
-    """How far a method lies above another in one measure, over the same queries."""
+    """How far a method lies above another in one measure: the same queries, the seeds of both."""
 
     name: str
     reference: str
     measure: str
     """"text_to_video" and "video_to_text" are R@1; "reversal" is of drawn videos."""
     difference: Difference
-    """In percentage points; each query's hits are averaged over the seeds first."""
+    """In percentage points."""
     is_real: bool
     """Whether the p-value passes 0.05 after Holm's correction for all differences of its measure
     (Holm 1979)."""
@@ -153,35 +153,41 @@ def _storage(num_tasks: int, trainable: int, backbone_bytes: int, adapter_bytes:
 
 
 def _differences(found: Sequence[Found], reference: str) -> list[MethodDifference]:
-    """Compare every other method with the reference, by a paired bootstrap over the queries."""
+    """Compare every other method with the reference, by a paired bootstrap over queries and seeds.
+
+    Names that share their runs are one test; those that share the reference's have none.
+    """
     by_name = {one.name: one for one in found}
-    tested = next(iter(by_name[reference].tested.values()))
+    against = by_name[reference]
+    others = [one for one in found if one.runs_of != against.runs_of]
+    tested = next(iter(against.tested.values()))
     result = []
     for measure in tested["hits"]:
-        against = _mean_hits(by_name[reference], measure)
         group = np.asarray(tested["groups"][measure], dtype=np.int64)
-        rows = [
-            (one.name, paired_bootstrap(_mean_hits(one, measure), against, group=group))
-            for one in found
-            if one.name != reference
-        ]
-        real = _pass_holm([difference.p_value for _, difference in rows])
+        tests = {
+            one.runs_of: paired_bootstrap_over_seeds(
+                _hits(one, measure), _hits(against, measure), group=group
+            )
+            for one in {one.runs_of: one for one in others}.values()
+        }
+        real = _pass_holm([difference.p_value for difference in tests.values()])
+        is_real = dict(zip(tests, real, strict=True))
         result += [
             MethodDifference(
-                name=name,
+                name=one.name,
                 reference=reference,
                 measure=measure,
-                difference=difference,
-                is_real=is_real,
+                difference=tests[one.runs_of],
+                is_real=is_real[one.runs_of],
             )
-            for (name, difference), is_real in zip(rows, real, strict=True)
+            for one in others
         ]
     return result
 
 
-def _mean_hits(found: Found, measure: str) -> Float[np.ndarray, " query"]:
+def _hits(found: Found, measure: str) -> Float[np.ndarray, "seed query"]:
     hits: Any = [tested["hits"][measure] for tested in found.tested.values()]
-    return np.asarray(hits, dtype=np.float64).mean(axis=0)
+    return np.asarray(hits, dtype=np.float64)
 
 
 def _pass_holm(p_values: Sequence[float]) -> list[bool]:

@@ -181,7 +181,7 @@ def _search(summaries: Sequence[MethodSummary]) -> list[Table]:
             (
                 summary.name,
                 *(_sum(summary, rate) for rate in rates),
-                f"{summary.learning_rate:g}",
+                _chosen(summary),
             )
             for summary in trained
         ),
@@ -223,6 +223,13 @@ def _tasks(num_tasks: int) -> str:
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB" if num_bytes else ""
+
+
+def _chosen(summary: MethodSummary) -> str:
+    """The learning rate, and whether the search might have gone on."""
+    rate = f"{summary.learning_rate:g}"
+    ends = [f(summary.search, key=float) for f in (min, max)]
+    return f"{rate} (an end)" if rate in ends else rate
 
 
 def _sum(summary: MethodSummary, rate: str) -> str:

@@ -27,6 +27,11 @@ class Record:
     """Records of one group train in one batch, so that each is a negative of the others; empty for
     a record that stands alone."""
 
+    @property
+    def unit(self) -> str:
+        """What of a dataset belongs together: its group, or else its video with all segments."""
+        return f"group {self.group}" if self.group else f"video {self.video}"
+
 
 def fingerprint(records: Sequence[Record]) -> str:
     """A hash of what a dataset says: ids, file names, spans, splits and captions, in order."""

@@ -131,7 +131,7 @@ def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
         )
     test = [record for record in records if record.split == test_split]
     _refuse_leaks(train, test)
-    units = sorted({_unit(record) for record in train})
+    units = sorted({record.unit for record in train})
     if recipe.train.select_on == "test":
         selection = test
         if not selection:
@@ -141,8 +141,8 @@ def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
         order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(units))
         num_held = round(len(units) * recipe.train.holdout_percent / 100)
         held = {units[i] for i in order[:num_held]} if num_held >= 2 else set()
-        selection = [record for record in train if _unit(record) in held]
-        train = [record for record in train if _unit(record) not in held]
+        selection = [record for record in train if record.unit in held]
+        train = [record for record in train if record.unit not in held]
         name = f"held-out {len(selection)} of the train split's records"
         if not selection:
             name = "nothing: the last epoch (too few videos to hold some out)"
@@ -167,11 +167,6 @@ def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
                 f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, which "
                 f"the adapter will be measured on; take it out of one of them"
             )
-
-
-def _unit(record: Record) -> str:
-    """What of a dataset is held out as a whole."""
-    return f"group {record.group}" if record.group else f"video {record.video}"
 
 
 def _train(

@@ -19,6 +19,7 @@ def of_one_seed(recall, hits):
         "hits": {"text_to_video": hits, "reversal": hits},
         "groups": {key: list(range(len(hits))) for key in ("text_to_video", "reversal")},
         "skipped": {},
+        "commit": "abc",
         "needs": {
             "order": {"text_to_video": recall, "reversal": 50.0},
             "appearance": {"text_to_video": recall},
@@ -33,14 +34,17 @@ def trained(adapter_bytes, seed):
         "best_epoch": seed + 1,
         "metrics": {},
         "skipped": {},
+        "commit": "abc",
     }
 
 
 def found(name, trainable, hits, **more):
     cost = {"seconds_per_step": 0.5, "peak_bytes": 2_000_000, "videos_per_second": 10.0}
+    cost["commit"] = "abc"
     trains = trainable > 0
     values = {
         "name": name,
+        "runs_of": name,
         "trainable": trainable,
         "learning_rate": 0.1 if trains else None,
         "search": {0.1: 30.0, 0.2: None} if trains else {},
@@ -136,6 +140,33 @@ def test_equal_methods_do_not_differ():
     assert (first.difference.mean, first.is_real) == (0.0, False)
 
 
+def test_names_that_share_their_runs_are_one_test():
+    better, worse = [100.0] * 24 + [0.0] * 16, [100.0] * 12 + [0.0] * 28
+
+    def differences(*names):
+        others = [found(name, 10, better, runs_of=name.split("-")[0]) for name in names]
+        comparison = Comparison(
+            methods=(found("b", 10, worse), found("b-again", 10, worse, runs_of="b"), *others),
+            num_backbone_weights=CLIP_WEIGHTS,
+            precision="float32",
+        )
+        found_there = summarise(comparison, "b").differences
+        return [(one.name, one.is_real) for one in found_there if one.measure == "text_to_video"]
+
+    assert differences("a") == [("a", True)]
+    assert differences(*(f"a-{i}" for i in range(500))) == [(f"a-{i}", True) for i in range(500)]
+    assert not any(is_real for _, is_real in differences(*(f"a{i}" for i in range(500))))
+
+
+def test_a_rate_at_an_end_of_the_search_is_marked(summary):
+    (search,) = [table for table in tables(summary) if table.title.startswith("Search")]
+
+    assert {row[0]: row[-1] for row in search.rows} == {
+        "small": "0.1 (an end)",
+        "full": "0.1 (an end)",
+    }
+
+
 def test_many_tests_need_more_evidence_each():
     from mvadapter.comparison.summary import _pass_holm
 
@@ -149,7 +180,7 @@ def test_every_number_stands_in_the_tables(summary):
 
     assert "| small | 2.00 % | 41.0 ± 1.4 |" in text
     assert "| frozen | 0.00 % | 40.0 |" in text
-    assert "| small | 30.0 | diverged | 0.1 |" in text
+    assert "| small | 30.0 | diverged | 0.1 (an end) |" in text
     assert "### Reversal accuracy by what captions need\n\n| method | order |" in text
     assert "| small | 20 | 2.00 % | 2.0 MB | 0.500 |" in text
     assert "| method | adapter | 1 task | 5 tasks | 100 tasks |" in text

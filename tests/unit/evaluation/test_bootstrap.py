@@ -9,6 +9,7 @@ from mvadapter.evaluation.bootstrap import (
     Interval,
     bootstrap_interval,
     paired_bootstrap,
+    paired_bootstrap_over_seeds,
 )
 
 
@@ -129,6 +130,76 @@ def test_equally_good_systems_are_told_apart_as_rarely_as_promised():
 
     # By hand: of 300, 5 % within three standard deviations (1.3 % each).
     assert 0.01 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_seeds_alone_are_students_t():
+    # By hand: no query differs from another, so that the seeds' means 3, 6 and 9 are all there is:
+    # mean 6, standard error 3 / sqrt(3), two degrees of freedom, t = 3.464; the table's 4.303.
+    first = np.repeat([[3.0], [6.0], [9.0]], 20, axis=1)
+
+    difference = paired_bootstrap_over_seeds(first, np.zeros((1, 20)))
+
+    assert difference.mean == 6
+    assert difference.low == pytest.approx(6 - 4.303 * 3**0.5, abs=1e-3)
+    assert difference.high == pytest.approx(6 + 4.303 * 3**0.5, abs=1e-3)
+    assert difference.p_value == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_one_seed_each_is_the_paired_bootstrap():
+    first, second = hits(0, 400), hits(1, 400)
+
+    plain = paired_bootstrap(first, second)
+    over_seeds = paired_bootstrap_over_seeds(first[None], second[None])
+
+    assert over_seeds.mean == plain.mean
+    assert over_seeds.low == pytest.approx(plain.low, abs=0.5)
+    assert over_seeds.p_value == pytest.approx(plain.p_value, abs=0.02)
+
+
+def test_a_difference_without_any_variance_is_sure():
+    same = np.ones((2, 5))
+
+    assert paired_bootstrap_over_seeds(same, same).p_value == 1
+    assert 0 < paired_bootstrap_over_seeds(same, 0 * same).p_value < 0.001
+
+
+def test_a_wavering_training_is_no_difference_between_systems():
+    generator = np.random.default_rng(0)
+
+    def system():
+        # Each seed finds a different share of the queries: by 5 points, one standard deviation.
+        shares = generator.normal(0.5, 0.05, (3, 1))
+        return 100.0 * (generator.random((3, 200)) < shares)
+
+    over_queries, over_both = [], []
+    for _ in range(300):
+        first, second = system(), system()
+        plain = paired_bootstrap(first.mean(axis=0), second.mean(axis=0), num_resamples=200)
+        over_queries.append(plain.p_value < 0.05)
+        both = paired_bootstrap_over_seeds(first, second, num_resamples=200)
+        over_both.append(both.p_value < 0.05)
+
+    # Over other queries alone it is found in about a third; of 300, 5 % within three deviations.
+    assert np.mean(over_queries) > 0.2
+    assert 0.01 < np.mean(over_both) < 0.09
+
+
+def test_seeds_do_not_hide_a_clear_difference():
+    generator = np.random.default_rng(0)
+    first = 100.0 * (generator.random((3, 200)) < 0.7)
+    second = 100.0 * (generator.random((3, 200)) < 0.5)
+
+    assert paired_bootstrap_over_seeds(first, second).p_value < 0.01
+
+
+def test_queries_of_one_group_are_one_over_seeds_too():
+    generator = np.random.default_rng(0)
+    first, second = (100.0 * (generator.random((2, 30)) < 0.5) for _ in range(2))
+    doubled = [np.repeat(system, 2, axis=1) for system in (first, second)]
+
+    together = paired_bootstrap_over_seeds(*doubled, group=np.repeat(np.arange(30), 2))
+
+    assert together == paired_bootstrap_over_seeds(first, second)
 
 
 def test_no_query_is_refused():
