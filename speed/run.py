@@ -16,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from transformers import CLIPModel
 
 from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
+from mvadapter.backbone import towers
 from mvadapter.data.synthetic import write_video
 from mvadapter.encoder.precision import autocast
 from mvadapter.video.decode import VideoReader, read_segment
@@ -121,6 +123,32 @@ def precisions() -> Measurement:
     )
 
 
+def attention_under_bfloat16() -> Measurement:
+    """Attending in bfloat16 against float32, in a training step that is in bfloat16 otherwise.
+
+    On a processor with AMX the towers take the first, on others the second.
+    """
+    backbone = Backbone.load("tiny")
+    encoder = Encoder(backbone, build_adapter(MvAdapterConfig(num_frames=8), backbone))
+    size = backbone.vision.image_px
+    pixels, mask = torch.randn(4, 8, 3, size, size), torch.ones(4, 8, dtype=torch.bool)
+
+    def step(*, in_bfloat16: bool) -> Callable[[], None]:
+        def run() -> None:
+            with mock.patch.object(towers, "_HAS_AMX", in_bfloat16):
+                with autocast(encoder, "bfloat16"):
+                    videos = encoder.embed_videos(pixels, mask)
+                videos.sum().backward()
+
+        return run
+
+    return compare(
+        "attention in a bfloat16 step, 4 videos of 8 frames",
+        ("in bfloat16", step(in_bfloat16=True)),
+        ("in float32", step(in_bfloat16=False)),
+    )
+
+
 def _long_video(folder: Path) -> Path:
     path = folder / "long.mp4"
     generator = np.random.default_rng(0)
@@ -171,6 +199,7 @@ def main() -> None:
             frozen_against_transformers(),
             adapter_against_frozen(),
             precisions(),
+            attention_under_bfloat16(),
             one_reader_against_many(path),
             seeking_against_decoding(path),
         ]

@@ -84,8 +84,8 @@ class BottleneckConfig(MethodConfig):
     has_input_norm: bool = False
     """Whether a layer norm stands before the down projections (as in MV-Adapter's comparison)."""
     trains_biases: bool = False
-    """Whether every bias of CLIP trains too (as in MV-Adapter's comparison). DEPARTS: at the
-    adapter's learning rate, where the authors' recipes have one that is fifty times lower."""
+    """Whether every bias of CLIP trains too, at a fiftieth of the learning rate, as in
+    MV-Adapter's comparison. DEPARTS: without decay, as all biases here."""
 
     def __post_init__(self) -> None:
         if self.bottleneck_width < 1:

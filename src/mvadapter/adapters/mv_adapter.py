@@ -97,8 +97,8 @@ class MvAdapterConfig(MethodConfig):
     """Spread of the temporal positions at the start: standard deviation 1.0 (``wide``) or 0.01
     (``authors``). docs/study.md has the measurement behind the default."""
     trains_biases: bool = False
-    """Whether every bias of CLIP trains too, as the authors' recipes do without saying so. DEPARTS:
-    at the adapter's learning rate, where theirs is fifty times lower."""
+    """Whether every bias of CLIP trains too, at a fiftieth of the learning rate: the authors'
+    recipes do so, and their paper does not say it. DEPARTS: without decay."""
 
     def __post_init__(self) -> None:
         for setting in (

@@ -162,19 +162,18 @@ def measure_cost(
     frames = [frames for _, frames in taken]
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
     captions = [records[position].captions[0] for position, _ in taken]
-    parameters = encoder.trainable_parameters()
 
     def embed() -> None:
         with torch.inference_mode(), autocast(encoder, precision):
             encoder.embed_videos(pixels, mask)
 
-    if not parameters:
+    if not encoder.trainable_parameters():
         return Cost(
             seconds_per_step=0.0,
             peak_bytes=0,
             videos_per_second=size / _median_seconds(embed, device),
         )
-    optimizer = build_optimizer(parameters, recipe.train)
+    optimizer = build_optimizer(encoder, recipe.train)
 
     def step() -> None:
         take_step(

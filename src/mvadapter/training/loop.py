@@ -28,7 +28,7 @@ from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
-from mvadapter.training.optimizer import build_optimizer, learning_rate
+from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
@@ -220,7 +220,7 @@ class _Run:
         self._surroundings = surroundings
         self._state_path = folder / "run" / "state.safetensors"
         self._parameters = encoder.trainable_parameters()
-        self._optimizer = build_optimizer(self._parameters, recipe.train)
+        self._optimizer = build_optimizer(encoder, recipe.train)
         size, seed = recipe.train.batch_size, recipe.train.seed
         self._steps = [
             _Step(epoch=epoch, batch=batch, ends_epoch=position == len(batches))
@@ -267,8 +267,7 @@ class _Run:
         Raises:
             DivergedError: The loss is no longer a number.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate()
+        set_learning_rate(self._optimizer, self._rate())
         frames, captions = [], []
         for pair in batch:
             record = self._parts.train[pair.record]

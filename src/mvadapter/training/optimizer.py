@@ -1,25 +1,42 @@
-"""Parameters in, AdamW with its schedule out."""
+"""What trains in, AdamW with its schedule out."""
 
 import math
-from collections.abc import Mapping
+from itertools import product
 
 import torch
-from torch import nn
 
+from mvadapter.encoder.encode import Encoder
 from mvadapter.training.recipe import TrainSettings
 
 
-def build_optimizer(
-    parameters: Mapping[str, nn.Parameter], settings: TrainSettings
-) -> torch.optim.AdamW:
-    """AdamW over all parameters; only matrices decay."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0)
+def build_optimizer(encoder: Encoder, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW over all that an encoder trains; only matrices decay.
+
+    `set_learning_rate` must be called before each step.
+    """
+    share = encoder.adapter.backbone_rate_share
+    groups = []
+    for is_of_clip, is_matrix in product((False, True), repeat=2):
+        parameters = [
+            parameter
+            for name, parameter in encoder.trainable_parameters().items()
+            if (name.startswith("backbone."), parameter.ndim >= 2) == (is_of_clip, is_matrix)
+        ]
+        if parameters:
+            groups.append(
+                {
+                    "params": parameters,
+                    "weight_decay": settings.weight_decay if is_matrix else 0.0,
+                    "rate_share": share if is_of_clip else 1.0,
+                }
+            )
+    return torch.optim.AdamW(groups, lr=0.0)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step be of this size; some weights take a part of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_share"]
 
 
 def learning_rate(step: int, num_steps: int, settings: TrainSettings) -> float:

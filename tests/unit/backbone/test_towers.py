@@ -2,6 +2,7 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from mvadapter.backbone import towers
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.backbone.towers import run_text, run_vision
@@ -234,3 +235,21 @@ def test_captions_beyond_clips_positions_are_refused_with_the_setting(random_cli
 
     with pytest.raises(ConfigError, match="80 tokens, .* positions for 77; set num_words"):
         run_text(token_ids, token_ids == 0, random_clip.text, random_clip.weights, {})
+
+
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_attention_under_bfloat16_is_that_of_float32_but_for_rounding(has_amx, monkeypatch):
+    monkeypatch.setattr(towers, "_HAS_AMX", has_amx)
+    queries, keys, values = torch.randn(3, 2, 4, 9, 16)
+    narrow = [one.bfloat16().requires_grad_() for one in (queries, keys, values)]
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attended = towers._attend(*narrow, is_causal=True)
+    attended.float().sum().backward()
+
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries, keys, values, is_causal=True
+    )
+    assert attended.dtype == torch.bfloat16
+    torch.testing.assert_close(attended.float(), expected, atol=0.05, rtol=0.05)
+    assert all(one.grad is not None and one.grad.dtype == torch.bfloat16 for one in narrow)

@@ -3,7 +3,6 @@ import pytest
 from mvadapter import FrozenConfig, MvAdapterConfig
 from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
-from mvadapter.training.optimizer import learning_rate
 from mvadapter.training.recipe import (
     TrainSettings,
     dataset_settings,
@@ -106,18 +105,6 @@ def test_a_recipe_survives_its_own_table(tmp_path):
     read = read_recipe(recipe(tmp_path, 'data.path = "t"\nmethod.tying = "none"\n'))
 
     assert recipe_from_table(read.as_table(), "again") == read
-
-
-def test_the_learning_rate_rises_and_then_falls_along_a_cosine():
-    settings = TrainSettings(learning_rate=1.0, warmup_percent=20.0)
-
-    rates = [learning_rate(step, 10, settings) for step in range(10)]
-
-    # By hand: two steps of warm-up, then (1 + cos(pi * k / 8)) / 2.
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[6] == pytest.approx(0.5)
-    assert rates[3:] == sorted(rates[3:], reverse=True)
-    assert 0 < rates[-1] < 0.05
 
 
 @pytest.mark.parametrize(
