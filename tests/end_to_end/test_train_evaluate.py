@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def test_a_trained_adapter_is_a_small_folder(trained):
     names = {path.name for path in folder.iterdir()}
     assert names == {"adapter_config.json", "adapter_model.safetensors", "README.md", "run"}
     assert report["steps"] == 4
+    assert report["precision"] == "float32"
     assert report["skipped"] == {}
 
 
@@ -212,6 +214,10 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         (["train", "--data", "nowhere.csv"], "nowhere.csv: no such file; expected a table"),
         (["train", "--data", "t.csv", "--set", "epochs=3"], "--set takes table.key=value"),
         (["train", "--data", "t.csv", "--set", "train.epoch=3"], "Did you mean 'epochs'?"),
+        (["train", "--data", "t.csv", "--output", "full"], "full: holds other things (photo.jpg)"),
+        (["train", "--data", "t.csv", "--output", "file"], "file: is a file; name a folder"),
+        (["train", "--data", "t.csv", "--learning-rate", "inf"], "must be above 0 and finite"),
+        (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers with commas"),
         (["evaluate"], "give either --data"),
         (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
         (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
@@ -223,11 +229,21 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "photo.jpg").touch()
+    (tmp_path / "file").touch()
+
     done = mvadapter(*arguments, cwd=tmp_path)
 
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_version_is_told():
+    done = mvadapter("--version")
+
+    assert done.stdout == f"mvadapter {version('mvadapter')}\n"
 
 
 def test_help_loads_nothing_heavy():

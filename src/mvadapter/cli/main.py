@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 ran but something was skipped or failed a threshold, 2 bad
 130 stopped with Ctrl-C and ready to go on.
 """
 
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 
@@ -31,8 +33,19 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"mvadapter {importlib.metadata.version('mvadapter')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which one."),
+    ] = False,
+) -> None:
     pass
 
 

@@ -1,6 +1,6 @@
 """``mvadapter methods``: every method and variant with what it trains beside a CLIP."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,16 +18,22 @@ def methods(
     from mvadapter.errors import ConfigError
 
     clip = Backbone.load(backbone)
-    found = []
+    found: list[dict[str, Any]] = []
     whats = METHODS | {name: variant.what for name, variant in VARIANTS.items()}
-    for name in whats:
+    for name, what in whats.items():
         try:
             trainable = count_trainable(adapter_config(name, {}, name), clip)
         except ConfigError as error:
             console.say(f"left out {name}: {error}")
             continue
-        share_percent = 100 * trainable / clip.num_weights
-        found.append({"name": name, "trainable": trainable, "share_percent": share_percent})
+        found.append(
+            {
+                "name": name,
+                "what": what,
+                "trainable": trainable,
+                "share_percent": 100 * trainable / clip.num_weights,
+            }
+        )
     if as_json:
         console.print_json(found)
         return
@@ -36,8 +42,8 @@ def methods(
         ["method", "what", "trainable", "share"],
         [
             [
-                str(row["name"]),
-                whats[str(row["name"])],
+                row["name"],
+                row["what"],
                 f"{row['trainable']:,}",
                 f"{row['share_percent']:.3f} %",
             ]

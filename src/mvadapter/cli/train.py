@@ -90,6 +90,7 @@ def train(
         settings = read_recipe(None, usual | given)
     else:
         settings = read_recipe(recipe, given)
+    _refuse_foreign(output)
     records = settings.records(output / "videos")
     missing = missing_captions(settings.table, settings.data.train_split)
     if missing:
@@ -120,15 +121,35 @@ def train(
                 "steps": result.num_steps,
                 "best_epoch": result.best_epoch,
                 "metrics": result.metrics,
+                "precision": result.precision,
                 "missing": list(missing),
                 "skipped": result.skipped,
             }
         )
     else:
         _print_result(result.best_epoch, result.metrics)
-        console.say(f"adapter written to {result.folder}")
+        console.say(f"trained in {result.precision}; adapter written to {result.folder}")
     if result.skipped or missing:
         raise typer.Exit(1)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds what no run made: it would be mixed up or written over.
+
+    Raises:
+        ConfigError: It does, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder with --output")
+    if not folder.is_dir() or (folder / "run").is_dir():
+        return
+    # Drawn videos come before their run.
+    others = sorted(path.name for path in folder.iterdir() if path.name != "videos")
+    if others:
+        raise ConfigError(
+            f"{folder}: holds other things ({others[0]}) and no run to go on with; name a new "
+            f"folder with --output"
+        )
 
 
 def _print_result(best_epoch: int, metrics: dict[str, float]) -> None:

@@ -20,6 +20,7 @@ from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import locked, write_text
 from mvadapter.training.loop import selection_score, split_records
+from mvadapter.training.recipe import PLACES
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
@@ -357,6 +358,8 @@ def _read_plan(path: Path) -> dict[str, Any]:
 
 def _other(said: Any, says: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON
     """Name the first setting in which two plans differ; methods that only one has do not count."""
+    if name in PLACES:
+        return None
     if not (isinstance(said, dict) and isinstance(says, dict)):
         return None if said == says else f"{name} ({said!r}, now {says!r})"
     for key in says:

@@ -1,6 +1,7 @@
 """A recipe and the names of methods in, everything that a comparison depends on out."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,8 +54,10 @@ class CompareSettings:
             if not values or len(set(values)) < len(values):
                 raise ConfigError(f"{setting} must name at least one, and each once, got {values}")
         for rate in (*self.learning_rates, *self.quick_rates.values()):
-            if not rate > 0:
-                raise ConfigError(f"learning rates must be above 0, got {rate}")
+            if not 0 < rate < math.inf:
+                raise ConfigError(f"learning rates must be above 0 and finite, got {rate}")
+        if min(self.seeds) < 0:
+            raise ConfigError(f"seeds must be at least 0, got {min(self.seeds)}")
         for name, variant in self.variants.items():
             _check_variant(name, variant)
         known = {*METHODS, *VARIANTS, *self.variants}

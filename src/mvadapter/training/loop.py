@@ -21,7 +21,7 @@ from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import choose_precision
+from mvadapter.encoder.precision import Precision, choose_precision
 from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
 from mvadapter.evaluation.frames import open_frames
@@ -29,7 +29,7 @@ from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
-from mvadapter.training.recipe import Recipe
+from mvadapter.training.recipe import PLACES, Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
 
@@ -65,6 +65,8 @@ class TrainingResult:
     num_steps: int
     best_epoch: int
     """The epoch whose adapter the folder holds."""
+    precision: Precision
+    """What it was trained in."""
     metrics: dict[str, float]
     """Of that epoch, on what chose it; empty when nothing could be held out."""
     skipped: dict[str, str]
@@ -352,6 +354,7 @@ class _Run:
             step=progress.step,
             num_steps=len(self._steps),
             best_epoch=progress.best_epoch,
+            precision=progress.precision,
             metrics=progress.best_metrics,
             skipped=progress.skipped,
         )
@@ -388,11 +391,10 @@ def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: P
     if progress.data_fingerprint != data:
         what = "other videos or captions"
     for table, settings in recipe.items():
-        if progress.recipe.get(table) != settings:
-            old = progress.recipe.get(table) or {}
-            key = next(key for key in settings if old.get(key) != settings[key])
-            what = f"{table}.{key} = {old.get(key)!r}, now {settings[key]!r}"
-            break
+        old = progress.recipe.get(table) or {}
+        for key in settings:
+            if old.get(key) != settings[key] and f"{table}.{key}" not in PLACES:
+                what = what or f"{table}.{key} = {old.get(key)!r}, now {settings[key]!r}"
     if what is not None:
         raise TrainingError(
             f"{folder}: holds a run with {what}; give another output folder, or delete "

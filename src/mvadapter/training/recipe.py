@@ -1,6 +1,7 @@
 """A TOML file in, everything that a training run depends on out."""
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ SelectOn: TypeAlias = Literal["holdout", "test"]
 _SYNTHETIC = "synthetic"
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
+PLACES = ("data.path", "data.videos")
+"""Where data lie, which may change while a run is stopped: what they are has a fingerprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +96,10 @@ class TrainSettings:
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, got {self.seed}")
         for setting in ("learning_rate", "max_gradient_norm"):
-            if not getattr(self, setting) > 0:
-                raise ConfigError(f"{setting} must be above 0, got {getattr(self, setting)}")
+            if not 0 < getattr(self, setting) < math.inf:
+                raise ConfigError(
+                    f"{setting} must be above 0 and finite, got {getattr(self, setting)}"
+                )
         if not self.weight_decay >= 0:
             raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
         for setting in ("warmup_percent", "holdout_percent"):
@@ -167,11 +172,21 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     for other in _OTHER_TABLES:
         tables.pop(other, None)
     where = "the settings" if path is None else str(path)
+    _drop_other_method(tables, (overrides or {}).get("method.name"))
     for name, value in (overrides or {}).items():
         table, key = name.split(".")
         check_table(table, tables.setdefault(table, {}), where)
         tables[table][key] = value
     return recipe_from_table(tables, where)
+
+
+def _drop_other_method(tables: dict[str, Any], named: object) -> None:
+    """Forget a recipe's settings of a method where another one is asked for."""
+    own = tables.get("method")
+    if not (isinstance(named, str) and isinstance(own, Mapping)):
+        return
+    if method_of(named) != method_of(str(own.get("name", MvAdapterConfig.name))):
+        del tables["method"]
 
 
 def check_table(name: str, table: object, where: str) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from mvadapter import FrozenConfig, MvAdapterConfig
+from mvadapter.adapters.adaptformer import AdaptFormerConfig
 from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
 from mvadapter.training.recipe import (
@@ -97,6 +98,19 @@ def test_what_a_recipe_cannot_say_is_refused(tmp_path, text, message):
 def test_a_missing_recipe_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no such recipe"):
         read_recipe(tmp_path / "nowhere.toml")
+
+
+def test_another_method_than_the_recipes_takes_none_of_its_settings(tmp_path):
+    path = recipe(tmp_path, 'data.path = "t"\nmethod.calibration_width = 4\n')
+
+    assert read_recipe(path, {"method.name": "adaptformer"}).method == AdaptFormerConfig()
+    assert read_recipe(path, {"method.name": "mv-adapter"}).method.calibration_width == 4
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_rate_that_cannot_be_is_refused(rate):
+    with pytest.raises(ConfigError, match="learning_rate must be above 0 and finite"):
+        TrainSettings(learning_rate=rate)
 
 
 def test_a_recipe_survives_its_own_table(tmp_path):
