@@ -143,8 +143,13 @@ def _refuse_foreign(folder: Path) -> None:
         raise ConfigError(f"{folder}: is a file; name a folder with --output")
     if not folder.is_dir() or (folder / "run").is_dir():
         return
-    # Drawn videos come before their run.
-    others = sorted(path.name for path in folder.iterdir() if path.name != "videos")
+    from mvadapter.encoder.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+
+    # Drawn videos come before their run, and an adapter stays when its run is deleted.
+    ours = {"videos"}
+    if (folder / CONFIG_FILE).is_file():
+        ours |= {CONFIG_FILE, f"{CONFIG_FILE}.next", WEIGHTS_FILE, CARD_FILE}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
     if others:
         raise ConfigError(
             f"{folder}: holds other things ({others[0]}) and no run to go on with; name a new "

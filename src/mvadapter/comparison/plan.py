@@ -141,7 +141,10 @@ def read_plan(
         tables[table][key] = value
     own = tables.pop("compare", {})
     check_table("compare", own, str(path))
-    chosen = settings_from_table(CompareSettings, own, f"{path} [compare]")
+    where = f"{path} [compare]"
+    if any(name.startswith("compare.") for name in overrides):
+        where += " and the options"
+    chosen = settings_from_table(CompareSettings, own, where)
     recipe = recipe_from_table(tables, str(path))
     if recipe.train.select_on == "test":
         raise ConfigError(

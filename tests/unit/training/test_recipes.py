@@ -11,9 +11,10 @@ from made_videos import write_video
 from mvadapter import Backbone
 from mvadapter.adapters.build import count_trainable
 from mvadapter.comparison.plan import check_plan, read_plan
+from mvadapter.data.datasets import DATASETS
 from mvadapter.data.records import Record
 from mvadapter.training.loop import Surroundings, train
-from mvadapter.training.recipe import read_recipe
+from mvadapter.training.recipe import dataset_settings, read_recipe
 
 _FOLDER = Path(__file__).parents[3] / "recipes"
 RECIPES = sorted(path.name for path in _FOLDER.glob("*.toml"))
@@ -65,6 +66,15 @@ def test_every_method_of_a_recipe_fits_its_clip(name):
     assert list(counts.values())[-1] == COUNTS[name]
     assert counts["full"] == clip_of(name).num_weights
     assert plan.seeds == (0, 42, 123)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_a_recipe_has_the_settings_that_its_dataset_decides(name):
+    dataset = name.removesuffix(".toml").removesuffix("-large")
+    decided = dataset_settings(DATASETS[dataset])
+
+    said = read_recipe(_FOLDER / name).as_table()
+    assert {key: said[key.split(".")[0]][key.split(".")[1]] for key in decided} == decided
 
 
 def test_every_method_of_the_study_fits_the_tiny_clip():
