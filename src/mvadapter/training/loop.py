@@ -378,7 +378,8 @@ def selection_score(metrics: Mapping[str, float]) -> tuple[float, float]:
     """
     recalls = sum(value for name, value in metrics.items() if name.endswith(_RECALLS))
     ranks = sum(value for name, value in metrics.items() if name.endswith("mean_rank"))
-    return recalls, -ranks
+    # Thirds and the like are not exact: without rounding, equal sums would seldom be equal.
+    return round(recalls, 6), -ranks
 
 
 def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: Path) -> None:
