@@ -76,6 +76,17 @@ def test_a_trained_adapter_is_a_small_folder(trained):
     assert report["skipped"] == {}
 
 
+def test_an_adapter_without_its_run_is_trained_anew(recipe, trained, tmp_path):
+    folder, report = trained
+    for name in ("adapter_config.json", "adapter_model.safetensors", "README.md"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+
+    done = mvadapter("train", recipe, "--output", tmp_path, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"] == report["metrics"]
+
+
 def test_an_adapter_is_evaluated_on_its_test_split(trained, table, tmp_path):
     folder, _ = trained
 

@@ -28,8 +28,10 @@ from mvadapter.shapes import (
 
 Weights: TypeAlias = Mapping[str, Tensor]
 Activation: TypeAlias = Literal["quick_gelu", "gelu"]
+Heads: TypeAlias = Float[Tensor, "row head token head_width"]
 
-_HAS_AMX = torch.cpu._is_amx_tile_supported()
+# Not public, and it may be renamed.
+_HAS_AMX = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +221,7 @@ def _attention(
             output if adapter is None else _add(output, adapter.on_projection(projection, tokens))
         )
 
-    def heads(tokens: Tokens) -> Float[Tensor, "row head token head_width"]:
+    def heads(tokens: Tokens) -> Heads:
         return tokens.unflatten(-1, (shape.num_heads, -1)).transpose(1, 2)
 
     attended = _attend(
@@ -231,10 +233,10 @@ def _attention(
     return project("o", "out_proj", attended.transpose(1, 2).flatten(2))
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, *, is_causal: bool) -> Tensor:
+def _attend(queries: Heads, keys: Heads, values: Heads, *, is_causal: bool) -> Heads:
     if queries.dtype != torch.bfloat16 or queries.device.type != "cpu" or _HAS_AMX:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
-    # In bfloat16 its backward pass takes up to three times as long there (speed/run.py).
+    # A training step that attends in bfloat16 takes longer there (speed/run.py).
     with torch.autocast("cpu", enabled=False):
         attended = F.scaled_dot_product_attention(
             queries.float(), keys.float(), values.float(), is_causal=is_causal

@@ -62,6 +62,8 @@ class Found:
     tested: dict[int, dict[str, Any]]
     """Seed -> what was measured on the test split."""
     cost: dict[str, Any]
+    commits: tuple[str, ...]
+    """Of the code of all its runs, those of the search among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,8 @@ class Comparison:
 
     @property
     def commits(self) -> tuple[str, ...]:
-        """Of the code that the runs were made with; several where it changed on the way."""
-        runs = [
-            run
-            for found in self.methods
-            for run in (*found.trained.values(), *found.tested.values(), found.cost)
-        ]
-        return tuple(sorted({run["commit"] for run in runs}))
+        """Of the code that all runs were made with; several where it changed on the way."""
+        return tuple(sorted({commit for found in self.methods for commit in found.commits}))
 
     @property
     def skipped_in_training(self) -> dict[str, str]:
@@ -253,15 +250,22 @@ class _Work:
         def read(kind: Kind, seed: int) -> dict[str, Any]:
             return _read(self._job(kind, first, rate, seed))
 
+        tested = {seed: read("test", seed) for seed in seeds}
+        trained = {} if rate is None else {seed: read("train", seed) for seed in seeds}
+        cost = read("cost", first_seed)
+        tried = () if rate is None else self._tried[first]
+        searched = [_read(self._job("train", first, one, first_seed)) for one in tried]
+        runs = [*tested.values(), *trained.values(), *searched, cost]
         return Found(
             name=name,
             runs_of=first,
             trainable=self._trainable[name],
             learning_rate=rate,
             search={} if rate is None else self._sums(first),
-            trained={} if rate is None else {seed: read("train", seed) for seed in seeds},
-            tested={seed: read("test", seed) for seed in seeds},
-            cost=read("cost", first_seed),
+            trained=trained,
+            tested=tested,
+            cost={key: value for key, value in cost.items() if key != "commit"},
+            commits=tuple(run["commit"] for run in runs),
         )
 
 
@@ -272,6 +276,10 @@ def _read(job: Job) -> dict[str, Any]:
         raise TrainingError(
             f"{job.result}: not the JSON that it was written as; delete it to do that run again"
         ) from error
+    if "commit" not in found:
+        raise TrainingError(
+            f"{job.result}: another version of mvadapter wrote it; name a new folder with --output"
+        )
     return dict(found)
 
 

@@ -45,7 +45,7 @@ class Measured:
     "reversal"."""
     groups: dict[str, list[int]]
     """Measure -> per query: queries with one number are not independent of one another, such as the
-    captions of one video, or a drawn video and its twin."""
+    captions and segments of one video, or a drawn video and its twin."""
     needs: dict[str, dict[str, float]] = field(default_factory=dict)
     """For drawn videos: need -> measure -> mean over the queries of that need."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -160,33 +160,30 @@ def measure_cost(
     # The same ones again where there are too few: only the sizes matter.
     taken = [readable[i % len(readable)] for i in range(size)]
     frames = [frames for _, frames in taken]
-    pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
     captions = [records[position].captions[0] for position, _ in taken]
+    seconds_per_step, peak_bytes = 0.0, 0
+    if encoder.trainable_parameters():
+        optimizer = build_optimizer(encoder, recipe.train)
+
+        def step() -> None:
+            take_step(
+                encoder,
+                optimizer,
+                frames,
+                captions,
+                precision=precision,
+                max_gradient_norm=recipe.train.max_gradient_norm,
+            )
+
+        seconds_per_step = _median_seconds(step, device)
+        peak_bytes = _peak_bytes(device) - before
+    # After the steps, whose peak would count it twice.
+    pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
 
     def embed() -> None:
         with torch.inference_mode(), autocast(encoder, precision):
             encoder.embed_videos(pixels, mask)
 
-    if not encoder.trainable_parameters():
-        return Cost(
-            seconds_per_step=0.0,
-            peak_bytes=0,
-            videos_per_second=size / _median_seconds(embed, device),
-        )
-    optimizer = build_optimizer(encoder, recipe.train)
-
-    def step() -> None:
-        take_step(
-            encoder,
-            optimizer,
-            frames,
-            captions,
-            precision=precision,
-            max_gradient_norm=recipe.train.max_gradient_norm,
-        )
-
-    seconds_per_step = _median_seconds(step, device)
-    peak_bytes = _peak_bytes(device) - before
     return Cost(
         seconds_per_step=seconds_per_step,
         peak_bytes=peak_bytes,

@@ -133,7 +133,7 @@ def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
         storage=tuple(
             _storage(tasks, found.trainable, backbone_bytes, adapter_bytes) for tasks in _TASKS
         ),
-        **{key: value for key, value in found.cost.items() if key != "commit"},
+        **found.cost,
     )
 
 

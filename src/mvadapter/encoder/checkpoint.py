@@ -122,7 +122,9 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
     except ConfigError as error:
         raise AdapterFolderError(f"{folder}: {error}") from error
     fill(adapter.trainable_parameters(), read_tensors(folder / WEIGHTS_FILE), str(folder))
-    return Encoder(backbone, adapter, inputs=inputs)
+    encoder = Encoder(backbone, adapter, inputs=inputs)
+    encoder.keep_temperature()
+    return encoder
 
 
 def read_record(folder: str | Path) -> AdapterRecord:

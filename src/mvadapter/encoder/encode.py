@@ -92,7 +92,7 @@ class Encoder:
     def keep_temperature(self) -> None:
         """Keep a trained temperature at 100 or below, as CLIP's own training did.
 
-        To be called after each step (Radford et al. 2021, section 2.5).
+        To be called after each step and each load (Radford et al. 2021, section 2.5).
         """
         own = self.adapter.backbone_weights.get("logit_scale")
         if own is not None:

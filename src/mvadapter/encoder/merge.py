@@ -45,7 +45,4 @@ def _merged_weights(encoder: Encoder) -> dict[str, Tensor]:
             f"{adapter.config.name} stands beside CLIP's weights and cannot be merged into them; "
             f"lora, full, projection and bitfit can"
         )
-    merged = weights | adapter.backbone_weights
-    # As the encoder uses it: no higher than CLIP's own training lets it rise.
-    merged["logit_scale"] = encoder.log_temperature
-    return {name: weight.detach() for name, weight in merged.items()}
+    return {name: weight.detach() for name, weight in (weights | adapter.backbone_weights).items()}

@@ -127,21 +127,27 @@ def paired_bootstrap_over_seeds(
     """
     differences = first.mean(axis=0) - second.mean(axis=0)
     means = _resampled_means(differences, group, seed, num_resamples)
+    mean = float(differences.mean())
     group = (
         np.arange(len(differences)) if group is None else np.unique(group, return_inverse=True)[1]
     )
-    parts = [(float(means.var(ddof=1)), int(group.max()) or 1)]
-    parts += [
-        (_seed_variance(system, group) / len(system), len(system) - 1)
-        for system in (first, second)
-        if len(system) > 1
-    ]
-    mean, variance = float(differences.mean()), sum(part for part, _ in parts)
+    if not (num_others := int(group.max())):
+        # All belong together: they are one piece of evidence, which knows of no other.
+        return Difference(mean=mean, low=-np.inf, high=np.inf, p_value=1.0)
+    # Resampling G groups gives (G - 1) / G of the variance.
+    of_queries = float(means.var(ddof=1)) * (num_others + 1) / num_others
+    variance, uncertainty = of_queries, of_queries**2 / num_others
+    for system in (first, second):
+        if (num_seeds := len(system)) > 1:
+            of_means = float(system.mean(axis=1).var(ddof=1))
+            of_seeds = max(0.0, of_means - _query_variance(system, group)) / num_seeds
+            variance += of_seeds
+            uncertainty += of_seeds**2 / (num_seeds - 1)
     if variance == 0:
         return Difference(
             mean=mean, low=mean, high=mean, p_value=1 / (num_resamples + 1) if mean else 1.0
         )
-    freedom = variance**2 / sum(part**2 / own for part, own in parts)
+    freedom = variance**2 / uncertainty
     error = variance**0.5
     reach = error * float(stdtrit(freedom, (1 + confidence_percent / 100) / 2))
     p_value = 2 * float(stdtr(freedom, -abs(mean) / error))
@@ -153,16 +159,14 @@ def paired_bootstrap_over_seeds(
     )
 
 
-def _seed_variance(
+def _query_variance(
     hits: Float[np.ndarray, "seed query"], group: Int[np.ndarray, " query"]
 ) -> float:
-    """How far another seed moves the mean over all queries there are, beyond single queries."""
+    """What single queries, each of which seeds find or not, add to the variance of seeds' means."""
     num_seeds, num_queries = hits.shape
-    of_seed = hits.mean(axis=1, keepdims=True)
-    rest = hits - of_seed - hits.mean(axis=0) + hits.mean()
+    rest = hits - hits.mean(axis=1, keepdims=True) - hits.mean(axis=0) + hits.mean()
     of_groups = np.array([np.bincount(group, row) for row in rest])
-    of_queries = (of_groups**2).sum() / (num_seeds - 1) / num_queries**2
-    return max(0.0, float(of_seed.var(ddof=1) - of_queries))
+    return float((of_groups**2).sum()) / (num_seeds - 1) / num_queries**2
 
 
 def _resampled_means(

@@ -258,6 +258,7 @@ class _Run:
         if self._state_path.is_file():
             progress = read_progress(self._state_path)
             _check_same(progress, recipe, data, self._folder)
+            progress.recipe = recipe
             restore_state(self._state_path, self._parameters, self._optimizer)
             return progress
         precision = choose_precision(self._recipe.train.precision, self._encoder)
@@ -388,16 +389,17 @@ def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: P
     Raises:
         TrainingError: The folder's run is another one.
     """
-    what = None
+    others = [
+        f"{table}.{key} = {old.get(key)!r}, now {value!r}"
+        for table, settings in recipe.items()
+        for old in [progress.recipe.get(table) or {}]
+        for key, value in settings.items()
+        if old.get(key) != value and f"{table}.{key}" not in PLACES
+    ]
     if progress.data_fingerprint != data:
-        what = "other videos or captions"
-    for table, settings in recipe.items():
-        old = progress.recipe.get(table) or {}
-        for key in settings:
-            if old.get(key) != settings[key] and f"{table}.{key}" not in PLACES:
-                what = what or f"{table}.{key} = {old.get(key)!r}, now {settings[key]!r}"
-    if what is not None:
+        others.append("other videos or captions")
+    if others:
         raise TrainingError(
-            f"{folder}: holds a run with {what}; give another output folder, or delete "
+            f"{folder}: holds a run with {others[0]}; give another output folder, or delete "
             f"{folder / 'run'} to start over"
         )

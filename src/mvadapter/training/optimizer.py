@@ -12,7 +12,7 @@ from mvadapter.training.recipe import TrainSettings
 def build_optimizer(encoder: Encoder, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW over all that an encoder trains; only matrices decay.
 
-    `set_learning_rate` must be called before each step.
+    Its steps have no size until `set_learning_rate` gives them one.
     """
     share = encoder.adapter.backbone_rate_share
     groups = []

@@ -100,8 +100,10 @@ class TrainSettings:
                 raise ConfigError(
                     f"{setting} must be above 0 and finite, got {getattr(self, setting)}"
                 )
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(
+                f"weight_decay must be at least 0 and finite, got {self.weight_decay}"
+            )
         for setting in ("warmup_percent", "holdout_percent"):
             if not 0 <= getattr(self, setting) < 100:
                 raise ConfigError(
@@ -164,6 +166,7 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     Args:
         path: A TOML file; None starts from the defaults.
         overrides: What takes the place of the file's settings, by names such as "train.epochs".
+            Where "method.name" is another method than the file's, the file's [method] falls away.
 
     Raises:
         ConfigError: It is missing, not TOML, or says something that cannot be.

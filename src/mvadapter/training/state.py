@@ -62,7 +62,11 @@ def read_progress(path: Path) -> Progress:
     try:
         with safe_open(path, "pt") as file:
             return Progress(**json.loads(file.metadata()["progress"]))
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+    except TypeError as error:
+        raise TrainingError(
+            f"{path}: another version of mvadapter wrote it; delete {path.parent} to start over"
+        ) from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise TrainingError(
             f"{path}: the run's state cannot be read ({error}); delete {path.parent} to start over"
         ) from error

@@ -152,6 +152,28 @@ def test_other_data_in_the_same_folder_are_refused(recipe, run):
         run(read_plan(other, {}), {})
 
 
+def test_the_same_data_elsewhere_go_on(recipe, run):
+    from mvadapter.comparison.compare import _other
+
+    run_here = read_plan(recipe, {}).as_table()
+    run_there = {**run_here, "data": {**run_here["data"], "path": "elsewhere/captions.csv"}}
+
+    assert _other(run_here, run_there) is None
+    assert _other(run_here, {**run_there, "inputs": {"num_frames": 7}}) == (
+        "inputs.num_frames (6, now 7)"
+    )
+
+
+def test_a_result_of_another_version_is_named(recipe, run, tmp_path):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
+    run(plan, {1e-3: 5})
+    for result in (tmp_path / "out").rglob("train.json"):
+        result.write_text(json.dumps({"metrics": None, "skipped": {}}))
+
+    with pytest.raises(TrainingError, match=r"train\.json: another version of mvadapter wrote it"):
+        run(plan, {1e-3: 5})
+
+
 def test_a_damaged_plan_is_named(recipe, run, tmp_path):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     (tmp_path / "out" / "plan.json").write_text("{")

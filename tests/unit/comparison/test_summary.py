@@ -19,7 +19,6 @@ def of_one_seed(recall, hits):
         "hits": {"text_to_video": hits, "reversal": hits},
         "groups": {key: list(range(len(hits))) for key in ("text_to_video", "reversal")},
         "skipped": {},
-        "commit": "abc",
         "needs": {
             "order": {"text_to_video": recall, "reversal": 50.0},
             "appearance": {"text_to_video": recall},
@@ -34,13 +33,11 @@ def trained(adapter_bytes, seed):
         "best_epoch": seed + 1,
         "metrics": {},
         "skipped": {},
-        "commit": "abc",
     }
 
 
 def found(name, trainable, hits, **more):
     cost = {"seconds_per_step": 0.5, "peak_bytes": 2_000_000, "videos_per_second": 10.0}
-    cost["commit"] = "abc"
     trains = trainable > 0
     values = {
         "name": name,
@@ -51,6 +48,7 @@ def found(name, trainable, hits, **more):
         "trained": {seed: trained(4 * trainable, seed) for seed in (0, 2)} if trains else {},
         "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
         "cost": cost,
+        "commits": ("abc",),
     }
     return Found(**{**values, **more})
 

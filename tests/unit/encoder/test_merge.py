@@ -8,6 +8,7 @@ from mvadapter.adapters.bitfit import BitFitConfig
 from mvadapter.adapters.full import FullConfig
 from mvadapter.adapters.lora import LoraConfig
 from mvadapter.adapters.projection import ProjectionConfig
+from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.merge import export_merged
 from mvadapter.errors import ConfigError
 
@@ -48,6 +49,21 @@ def test_the_merged_clip_has_the_temperature_that_was_used(random_clip, tmp_path
     export_merged(encoder, tmp_path / "merged")
 
     assert Backbone.load(tmp_path / "merged").weights["logit_scale"] == 4.0
+
+
+def test_a_temperature_that_was_saved_above_the_bound_comes_back_at_it(random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(FullConfig(), random_clip))
+    with torch.no_grad():
+        encoder.adapter.backbone_weights["logit_scale"].fill_(5.0)
+    save_adapter(encoder, tmp_path / "adapter")
+
+    loaded = load_adapter(tmp_path / "adapter", random_clip)
+    export_merged(loaded, tmp_path / "merged")
+
+    # By hand: no higher than CLIP's own 100, where exp(5) is 148.4.
+    assert loaded.temperature == pytest.approx(100)
+    scale = Backbone.load(tmp_path / "merged").weights["logit_scale"]
+    assert float(scale.exp()) == pytest.approx(100)
 
 
 def test_the_merged_clip_has_the_files_of_its_own_and_no_others(tmp_path):

@@ -202,6 +202,15 @@ def test_queries_of_one_group_are_one_over_seeds_too():
     assert together == paired_bootstrap_over_seeds(first, second)
 
 
+def test_one_group_of_queries_knows_of_no_other():
+    difference = paired_bootstrap_over_seeds(
+        np.ones((1, 4)), np.zeros((1, 4)), group=np.zeros(4, dtype=np.int64)
+    )
+
+    assert (difference.mean, difference.p_value) == (1, 1)
+    assert (difference.low, difference.high) == (-np.inf, np.inf)
+
+
 def test_no_query_is_refused():
     with pytest.raises(DataError, match="no query to resample"):
         bootstrap_interval(np.zeros(0))

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from safetensors.torch import load_file
 from mvadapter import load_adapter
 from mvadapter.encoder.checkpoint import read_record
 from mvadapter.errors import TrainingError
-from mvadapter.training.loop import Surroundings, split_records, train
+from mvadapter.training.loop import Surroundings, selection_score, split_records, train
 from mvadapter.training.recipe import read_recipe
 
 
@@ -131,6 +133,37 @@ def test_other_data_does_not_continue_a_run(recipe, records, tmp_path):
 
     with pytest.raises(TrainingError, match="holds a run with other videos or captions"):
         train(recipe, other, tmp_path)
+
+
+def test_a_run_goes_on_where_its_data_were_moved(recipe, records, tmp_path):
+    train(recipe, records, tmp_path / "out", Surroundings(should_stop=lambda: True))
+    place = Path(recipe.data.path)
+    moved = place.parent.with_name(f"{place.parent.name}-moved")
+    shutil.copytree(place.parent, moved)
+    data = dataclasses.replace(recipe.data, path=str(moved / place.name))
+    there = dataclasses.replace(recipe, data=data)
+
+    train(there, there.records(tmp_path), tmp_path / "out")
+
+    assert read_record(tmp_path / "out").training["recipe"] == there.as_table()
+
+
+def test_what_is_held_out_is_named_before_the_data_that_it_changes(recipe, records, tmp_path):
+    train(recipe, records, tmp_path)
+
+    with pytest.raises(TrainingError, match=r"train\.holdout_percent = 25\.0, now 50\.0"):
+        train(change(recipe, holdout_percent=50.0), records, tmp_path)
+
+
+def test_equal_sums_of_recalls_are_equal_whatever_order_they_are_added_in():
+    ranks = {"text_to_video_mean_rank": 2.0, "video_to_text_mean_rank": 1.0}
+    recalls = (0.1, 0.2, 0.3)
+    names = [f"text_to_video_recall_at_{k}" for k in (1, 5, 10)]
+    one = selection_score(dict(zip(names, recalls, strict=True)) | ranks)
+    two = selection_score(dict(zip(names, reversed(recalls), strict=True)) | ranks)
+
+    assert sum(recalls) != sum(reversed(recalls))
+    assert one == two
 
 
 def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
