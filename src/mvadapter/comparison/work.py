@@ -16,7 +16,7 @@ import torch
 
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
-from mvadapter.checkout import commit
+from mvadapter.comparison.checkout import commit
 from mvadapter.comparison.measure import measure, measure_cost
 from mvadapter.data.records import Record
 from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
