@@ -33,10 +33,12 @@ app = typer.Typer(
 )
 
 
-def _print_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> bool:
     if is_asked:
         typer.echo(f"mvadapter {importlib.metadata.version('mvadapter')}")
         raise typer.Exit
+    # What a callback returns is what the option becomes.
+    return is_asked
 
 
 @app.callback()
