@@ -17,6 +17,9 @@ Each message is one line: what, where, what was expected, what to do.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LISTED = 20
+"""Beside a near one, more names than these would only bury it."""
+
 
 class MvAdapterError(Exception):
     """Base of every error raised on purpose; catching it catches them all."""
@@ -29,11 +32,15 @@ class ConfigError(MvAdapterError, ValueError):
 class UnknownNameError(ConfigError):
     """A name is not among the known ones; the message offers the nearest."""
 
-    def __init__(self, kind: str, got: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, got: str, known: Iterable[str], advice: str = "") -> None:
         names = sorted(known)
         close = get_close_matches(got, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"{kind} {got!r} is not known.{hint} Known: {', '.join(names)}.")
+        said = f"{kind} {got!r} is not known."
+        if close:
+            said += f" Did you mean {close[0]!r}?"
+        if not close or len(names) <= _LISTED:
+            said += f" Known: {', '.join(names)}."
+        super().__init__(said + (f" {advice}" if advice else ""))
 
 
 class DataError(MvAdapterError, ValueError):

@@ -39,7 +39,7 @@ ADAPTERS = {
     "adaptformer, sequential": AdaptFormerConfig(bottleneck_width=8, placement="sequential"),
     "adaptformer, vision alone": AdaptFormerConfig(bottleneck_width=8, text="none"),
     "adaptformer, in the paper's form": AdaptFormerConfig(
-        bottleneck_width=8, has_input_norm=True, trains_biases=True
+        bottleneck_width=8, has_input_norm=True, has_trained_biases=True
     ),
     "convpass": ConvpassConfig(bottleneck_width=4),
     "convpass, beside the attention": ConvpassConfig(bottleneck_width=4, sites="attention"),
@@ -52,7 +52,7 @@ ADAPTERS = {
     ),
     "cross-modal-adapter": CrossModalAdapterConfig(bottleneck_width=4, num_shared=8),
     "cross-modal-adapter, in the paper's form": CrossModalAdapterConfig(
-        bottleneck_width=4, num_shared=8, sites="mlp", shares_biases=False, has_input_norm=True
+        bottleneck_width=4, num_shared=8, sites="mlp", has_shared_biases=False, has_input_norm=True
     ),
     "sequence-transformer": SequenceTransformerConfig(num_layers=2, num_positions=6),
     "prompts": PromptsConfig(num_video=3, num_prefix=2, num_suffix=2),
@@ -64,10 +64,10 @@ ADAPTERS = {
     "mv-adapter, down-out": MvAdapterConfig(**_SMALL, tying_position="down-out"),
     "mv-adapter, up-in": MvAdapterConfig(**_SMALL, tying_position="up-in"),
     "mv-adapter, up-out": MvAdapterConfig(**_SMALL, tying_position="up-out"),
-    "mv-adapter, unshared factor": MvAdapterConfig(**_SMALL, shares_factor=False),
+    "mv-adapter, unshared factor": MvAdapterConfig(**_SMALL, has_shared_factor=False),
     "mv-adapter, kronecker": MvAdapterConfig(**_SMALL, tying="kronecker"),
     "mv-adapter, input norm": MvAdapterConfig(**_SMALL, has_input_norm=True),
-    "mv-adapter, biases": MvAdapterConfig(**_SMALL, trains_biases=True),
+    "mv-adapter, biases": MvAdapterConfig(**_SMALL, has_trained_biases=True),
     "mv-adapter, bottleneck": MvAdapterConfig(**_SMALL, depth="bottleneck"),
     "mv-adapter, transformer": MvAdapterConfig(**_SMALL, depth="transformer"),
     "mv-adapter, no context": MvAdapterConfig(**_SMALL, has_context_token=False),

@@ -133,7 +133,13 @@ def test_what_is_no_comparison_is_left_alone(recipe, tmp_path):
         (["--text", "some"], "'some' is not one of 'none'"),
         (["--seeds", "one"], "--seeds takes numbers with commas (1,2), got 'one'"),
         (["--reference", "lora"], "--reference 'lora' is not known"),
+        (["--methods", "frozen,", "--reference", "lora"], "--reference 'lora' is not known"),
         (["--methods", "mv-adapter-tied-12"], "does not fit 'tiny'"),
+        (
+            ["--backbone", "./nowhere"],
+            "nowhere: no such folder; expected a folder with config.json",
+        ),
+        (["--device", "nowhere"], "device 'nowhere' cannot be used here"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_code_2(recipe, tmp_path, options, message):
@@ -143,3 +149,4 @@ def test_bad_options_are_one_line_and_exit_code_2(recipe, tmp_path, options, mes
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "out" / "runs").exists()
+    assert not (tmp_path / "out" / "videos").exists()

@@ -193,6 +193,18 @@ def test_a_bad_video_does_not_end_the_storing_of_frames(tmp_path):
     assert list(json.loads(done.stdout)["skipped"]) == ["video8"]
 
 
+def test_other_frames_than_the_datasets_own_can_be_stored(tmp_path):
+    write_dataset(tmp_path)
+
+    done = prepare(
+        tmp_path, "--frames", "--image-px", "32", "--num-frames", "3", "--sampling", "left-edge",
+        "--json",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"].endswith("/3-left-edge-32px")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
     write_dataset(tmp_path, frames=400)
@@ -251,6 +263,8 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
             "split of msvd 'tset' is not known. Did you mean 'test'?",
         ),
         (["data", "check", "msvd", "--annotations", "no"], "no: no such folder"),
+        (["train", "msrvt"], "msrvt: no such recipe; expected a TOML file, or a dataset: msrvtt,"),
+        (["evaluate", "mvrtt"], "nothing to measure mvrtt on; name a dataset (msrvtt,"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):

@@ -7,51 +7,70 @@ inputs, as golden/README.md says.
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.func import functional_call
 
 from mvadapter.adapters.bottleneck import Bottleneck
-from mvadapter.adapters.convpass import ConvpassConfig, PictureBypass
+from mvadapter.adapters.convpass import ConvpassConfig, FrameBypass
 from mvadapter.adapters.st_adapter import StModule
 from mvadapter.backbone.sites import FrameLayout
 
 WIDTH = 48
-
-
-def load(golden_folder, name, module, names):
-    tensors = load_file(golden_folder / "peers" / f"{name}.safetensors")
-    module.load_state_dict({ours: tensors[f"weights.{theirs}"] for ours, theirs in names.items()})
-    return tensors["input"], tensors["output"]
+LAYOUT = FrameLayout(num_videos=2, num_frames=5, mask=torch.ones(2, 5, dtype=torch.bool))
 
 
 def linear(ours, theirs):
     return {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
 
 
+def convolution(theirs):
+    return {"kernel": f"{theirs}.weight", "kernel_bias": f"{theirs}.bias"}
+
+
+_OF_ADAPTFORMER = linear("down", "down_proj") | linear("up", "up_proj")
+_OF_CONVPASS = (
+    linear("down", "adapter_down") | convolution("adapter_conv") | linear("up", "adapter_up")
+)
+_OF_ST_ADAPTER = linear("down", "fc1") | convolution("conv") | linear("up", "fc2")
+
+PEERS = {
+    "adaptformer": (lambda: Bottleneck(WIDTH, 12, scale=0.1), _OF_ADAPTFORMER, ()),
+    "convpass": (
+        lambda: FrameBypass(ConvpassConfig(bottleneck_width=8, scale=1.0), WIDTH),
+        _OF_CONVPASS,
+        (),
+    ),
+    "st_adapter": (lambda: StModule(WIDTH, 12, "3x1x1"), _OF_ST_ADAPTER, (LAYOUT,)),
+    "st_adapter_333": (lambda: StModule(WIDTH, 12, "3x3x3"), _OF_ST_ADAPTER, (LAYOUT,)),
+}
+
+
+@pytest.fixture(params=PEERS)
+def peer(request, golden_folder):
+    """A module of ours with a peer's weights, the peer's input and output, what else it takes."""
+    make, names, more = PEERS[request.param]
+    tensors = load_file(golden_folder / "peers" / f"{request.param}.safetensors")
+    module = make()
+    module.load_state_dict({ours: tensors[f"weights.{theirs}"] for ours, theirs in names.items()})
+    return module, tensors["input"], tensors["output"], more
+
+
 @torch.no_grad()
-def test_the_bottleneck_equals_adaptformers(golden_folder):
-    bottleneck = Bottleneck(WIDTH, 12, scale=0.1)
-    names = linear("down", "down_proj") | linear("up", "up_proj")
-    tokens, expected = load(golden_folder, "adaptformer", bottleneck, names)
+def test_the_output_equals_the_peers(peer):
+    module, tokens, expected, more = peer
 
-    torch.testing.assert_close(bottleneck(tokens), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(module(tokens, *more), expected, atol=1e-6, rtol=1e-5)
 
 
-@torch.no_grad()
-def test_the_bypass_equals_convpass(golden_folder):
-    bypass = PictureBypass(ConvpassConfig(bottleneck_width=8, scale=1.0), WIDTH)
-    names = linear("down", "adapter_down") | linear("up", "adapter_up")
-    names |= {"kernel": "adapter_conv.weight", "kernel_bias": "adapter_conv.bias"}
-    tokens, expected = load(golden_folder, "convpass", bypass, names)
+def test_every_gradient_is_that_of_the_peers_function(peer):
+    # The peers left outputs alone. What computes these has their function's derivative, which is
+    # what differences of it say, in float64.
+    module, tokens, _, more = peer
+    weights = {name: weight.detach().double() for name, weight in module.named_parameters()}
+    values = [tokens.double(), *weights.values()]
 
-    torch.testing.assert_close(bypass(tokens), expected, atol=1e-6, rtol=1e-5)
+    def run(tokens, *values):
+        return functional_call(module, dict(zip(weights, values, strict=True)), (tokens, *more))
 
-
-@pytest.mark.parametrize(("file", "kernel"), [("st_adapter", "3x1x1"), ("st_adapter_333", "3x3x3")])
-@torch.no_grad()
-def test_the_convolution_over_time_equals_st_adapters(golden_folder, file, kernel):
-    module = StModule(WIDTH, 12, kernel)
-    names = linear("down", "fc1") | linear("up", "fc2")
-    names |= {"kernel": "conv.weight", "kernel_bias": "conv.bias"}
-    tokens, expected = load(golden_folder, file, module, names)
-    layout = FrameLayout(num_videos=2, num_frames=5, mask=torch.ones(2, 5, dtype=torch.bool))
-
-    torch.testing.assert_close(module(tokens, layout), expected, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(
+        run, [value.requires_grad_() for value in values], fast_mode=True
+    )

@@ -27,7 +27,9 @@ class AdaptFormerConfig(BottleneckConfig):
     placement: Placement = "parallel"
     """Beside the vision tower's MLPs, as published, or after them (``sequential``)."""
     text: TextAdapter = "adaptformer"
-    """What stands in the text tower: a sequential bottleneck of the same width, or nothing."""
+    """What stands in the text tower, which Chen et al. leave alone: a sequential bottleneck of the
+    same width, as MV-Adapter's paper gave everything that it compares with (section 5.1), or
+    nothing."""
 
 
 class AdaptFormer(Adapter):
@@ -47,7 +49,7 @@ class AdaptFormer(Adapter):
                 for layer in range(backbone.vision.num_layers)
             },
             text=text_bottlenecks(config.text, config.bottleneck_width, config, backbone),
-            trained=bias_copies(backbone, are_trained=config.trains_biases),
+            trained=bias_copies(backbone, are_trained=config.has_trained_biases),
         )
 
 

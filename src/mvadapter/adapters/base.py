@@ -122,7 +122,8 @@ def resolve_layers(layers: Layers, num_layers: int, setting: str) -> tuple[int, 
     for layer in layers:
         if not -num_layers <= layer < num_layers:
             raise ConfigError(
-                f"{setting} names layer {layer}, but the tower has layers 0 to {num_layers - 1}"
+                f"{setting} names layer {layer}, but the tower has layers 0 to {num_layers - 1} "
+                f"(or from the end, -1 to -{num_layers})"
             )
         resolved.append(layer % num_layers)
     if len(set(resolved)) < len(resolved):

@@ -83,7 +83,7 @@ class BottleneckConfig(MethodConfig):
     """s, the factor on what an adapter adds."""
     has_input_norm: bool = False
     """Whether a layer norm stands before the down projections (as in MV-Adapter's comparison)."""
-    trains_biases: bool = False
+    has_trained_biases: bool = False
     """Whether every bias of CLIP trains too, at a fiftieth of the learning rate, as in
     MV-Adapter's comparison. DEPARTS: without decay, as all biases here."""
 

@@ -57,10 +57,10 @@ class Convpass(Adapter):
         super().__init__(
             config,
             video={
-                layer: PictureBypasses(config, vision.width) for layer in range(vision.num_layers)
+                layer: FrameBypasses(config, vision.width) for layer in range(vision.num_layers)
             },
             text=_text_blocks(config, backbone),
-            trained=bias_copies(backbone, are_trained=config.trains_biases),
+            trained=bias_copies(backbone, are_trained=config.has_trained_biases),
         )
 
 
@@ -97,7 +97,7 @@ class Bypass(nn.Module):
             center.copy_(torch.ones_like(center) if self._groups > 1 else torch.eye(len(center)))
 
 
-class PictureBypass(Bypass):
+class FrameBypass(Bypass):
     """Convolves the map of patches, and the class token by itself as a map of one patch."""
 
     def __init__(self, config: ConvpassConfig, width: int) -> None:
@@ -133,13 +133,13 @@ class CaptionBypass(Bypass):
         return self._widen(mixed.transpose(1, 2))
 
 
-class PictureBypasses(BlockAdapter[FrameLayout]):
+class FrameBypasses(BlockAdapter[FrameLayout]):
     """The bypasses of one layer of the vision tower."""
 
     def __init__(self, config: ConvpassConfig, width: int) -> None:
         super().__init__()
-        self.of_attention = PictureBypass(config, width)
-        self.of_mlp = PictureBypass(config, width) if config.sites == "attention-and-mlp" else None
+        self.of_attention = FrameBypass(config, width)
+        self.of_mlp = FrameBypass(config, width) if config.sites == "attention-and-mlp" else None
 
     def beside_attention(self, normed: Tokens, layout: FrameLayout) -> Tokens:  # noqa: ARG002
         """Return what the bypass of the attention adds."""

@@ -37,7 +37,7 @@ class CrossModalAdapterConfig(BottleneckConfig):
     """How many of the output dims, the last ones, the two towers share."""
     sites: CrossModalSites = "attention-and-mlp"
     """After both halves of a block (Houlsby et al. 2019), or after the MLP alone."""
-    shares_biases: bool = True
+    has_shared_biases: bool = True
     """Whether the biases of the shared outputs are shared too."""
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class CrossModalAdapter(Adapter):
             config,
             video=_blocks(config, vision.width, vision.num_layers, ties),
             text=_blocks(config, text.width, text.num_layers, ties),
-            trained=bias_copies(backbone, are_trained=config.trains_biases),
+            trained=bias_copies(backbone, are_trained=config.has_trained_biases),
             shared=[parameter for tie in ties for parameter in tie.parameters()],
         )
 
@@ -89,7 +89,7 @@ class _Ties:
             for _ in range(num_sites)
         ]
         self.biases = [
-            nn.Parameter(torch.zeros(config.num_shared)) if config.shares_biases else None
+            nn.Parameter(torch.zeros(config.num_shared)) if config.has_shared_biases else None
             for _ in range(num_sites)
         ]
 

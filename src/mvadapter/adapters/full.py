@@ -20,7 +20,7 @@ class Full(Adapter):
     """Copies of all weights of CLIP, its temperature among them.
 
     DEPARTS: the copies are float32. CLIP4Clip and the authors of MV-Adapter hold float16 weights,
-    in which most steps at their learning rate of 1e-7 round to nothing.
+    in which rounding decides which weights move, and how far, more than the learning rate does.
 
     Args:
         config: The settings.

@@ -88,7 +88,7 @@ class MvAdapterConfig(MethodConfig):
     """Layers of both towers that are tied, pairwise; negative numbers count from the last back."""
     factor_dim: int = 32
     """d^m, the length of the shared factor."""
-    shares_factor: bool = True
+    has_shared_factor: bool = True
     """Whether the two branches have one factor or each its own: the question of how much of tying
     is the sharing. The paper always shares."""
     kronecker_terms: int = 4
@@ -96,7 +96,7 @@ class MvAdapterConfig(MethodConfig):
     position_init: PositionInit = "wide"
     """Spread of the temporal positions at the start: standard deviation 1.0 (``wide``) or 0.01
     (``authors``). docs/study.md has the measurement behind the default."""
-    trains_biases: bool = False
+    has_trained_biases: bool = False
     """Whether every bias of CLIP trains too, at a fiftieth of the learning rate: the authors'
     recipes do so, and their paper does not say it. DEPARTS: without decay."""
 
@@ -144,7 +144,7 @@ class MvAdapter(Adapter):
             text={
                 layer: TextBlock(config, text.width, text_ties.get(layer)) for layer in text_layers
             },
-            trained=bias_copies(backbone, are_trained=config.trains_biases),
+            trained=bias_copies(backbone, are_trained=config.has_trained_biases),
             shared=[video_tie for video_tie, text_tie in ties if video_tie is text_tie],
         )
         self.longest_video = config.num_frames if video_layers else None
@@ -339,7 +339,7 @@ def _draw_ties(config: MvAdapterConfig) -> tuple[nn.Parameter, nn.Parameter]:
         matrices = draw_shared_matrices(config.kronecker_terms)
         return matrices, matrices
     factor = draw_factor(config.factor_dim)
-    return factor, factor if config.shares_factor else draw_factor(config.factor_dim)
+    return factor, factor if config.has_shared_factor else draw_factor(config.factor_dim)
 
 
 def _ends(

@@ -57,7 +57,7 @@ class StAdapter(Adapter):
             config,
             video={layer: StBlock(config, vision.width) for layer in range(vision.num_layers)},
             text=text_bottlenecks(config.text, config.text_bottleneck_width, config, backbone),
-            trained=bias_copies(backbone, are_trained=config.trains_biases),
+            trained=bias_copies(backbone, are_trained=config.has_trained_biases),
         )
 
 

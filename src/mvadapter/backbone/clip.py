@@ -1,6 +1,7 @@
 """A name in, a frozen CLIP out: weights, shape and tokenizer as one value."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,13 @@ from mvadapter.errors import BackboneError, ConfigError
 
 _TINY = Path(__file__).parent / "tiny"
 _DTYPES = (torch.float32, torch.bfloat16)
+# With these a name is a folder's, never a hub id.
+_PATH_STARTS = ("/", ".", "~")
+_EXPECTED = (
+    "expected a folder with config.json, model.safetensors and the tokenizer's files, as "
+    "save_pretrained of transformers writes it (weights that are pickles, .pt and .bin, are not "
+    "opened)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +139,9 @@ def _check_device(device: str | torch.device) -> None:
 
 
 def _read_config(source: str) -> CLIPConfig:
-    path = Path(source)
-    if path.exists() and not (path / "config.json").is_file():
-        raise BackboneError(
-            f"{source}: not a CLIP folder, it has no config.json; expected what transformers' "
-            f"save_pretrained writes"
-        )
+    _check_source(source)
+    # Without a network it would tell of every attempt; what came of them is told below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
     except (OSError, ValueError) as error:
@@ -151,6 +156,24 @@ def _read_config(source: str) -> CLIPConfig:
     # transformers checks fields with exceptions that have no base in common.
     except Exception as error:
         raise BackboneError(_unreachable(source, error)) from error
+
+
+def _check_source(source: str) -> None:
+    """Refuse what is no CLIP folder, and do not ask the hub for what can only be a folder.
+
+    Raises:
+        BackboneError: It is a file, lacks a file, or is not there.
+    """
+    path = Path(source)
+    if path.is_file():
+        raise BackboneError(f"{source}: is a file; {_EXPECTED}")
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
+        if not any(path.glob("*.safetensors")):
+            raise BackboneError(f"{source}: holds no weights as safetensors; {_EXPECTED}")
+    elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
+        raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
 
 
 def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """``mvadapter compare``: a recipe and methods in, one table and its plots out."""
 
-import platform
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -34,6 +33,10 @@ def compare(
     learning_rates: Annotated[
         str | None, typer.Option(help="Tried for each method, with commas. [default: the recipe's]")
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A CLIP folder, a hub id, or 'tiny'. [default: the recipe's]"),
+    ] = None,
     reference: Annotated[
         str | None,
         typer.Option(help="What the others are tested against. [default: mv-adapter, or the last]"),
@@ -56,8 +59,10 @@ def compare(
             "--learning-rates, or --quick"
         )
     overrides = _overrides(methods, seeds, learning_rates)
+    if backbone is not None:
+        overrides["backbone.name"] = backbone
 
-    from mvadapter.comparison.compare import Around, compare
+    from mvadapter.comparison.compare import ComparisonSurroundings, compare
     from mvadapter.comparison.plan import read_plan
     from mvadapter.comparison.report import write_report
     from mvadapter.comparison.summary import summarise
@@ -71,10 +76,10 @@ def compare(
         raise UnknownNameError("--reference", reference, plan.methods)
     try:
         with console.stages() as stages:
-            around = Around(
+            surroundings = ComparisonSurroundings(
                 device=device, jobs=jobs, on_stage=stages.begin, on_progress=stages.advance
             )
-            comparison = compare(plan, output, around)
+            comparison = compare(plan, output, surroundings)
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from there")
         raise typer.Exit(130) from None
@@ -83,13 +88,14 @@ def compare(
     skipped = comparison.skipped_in_test
     about = {
         "commit": ", ".join(comparison.commits),
+        "machine": "; ".join(comparison.machines),
         "precision": comparison.precision,
         "recipe": plan.as_table(),
         "missing": missing,
         "skipped": skipped,
         "skipped_in_training": comparison.skipped_in_training,
     }
-    result = write_report(summary, _about(device) | about, output)
+    result = write_report(summary, _about() | about, output)
     if as_json:
         console.print_json(result)
     else:
@@ -115,7 +121,7 @@ def _overrides(
     """What the command line says in place of the recipe."""
     overrides: dict[str, Any] = {}
     if methods is not None:
-        overrides["compare.methods"] = [name.strip() for name in methods.split(",")]
+        overrides["compare.methods"] = [name.strip() for name in methods.split(",") if name.strip()]
     if seeds is not None:
         overrides["compare.seeds"] = _numbers("--seeds", seeds, int)
     if learning_rates is not None:
@@ -130,29 +136,12 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
         raise ConfigError(f"{option} takes numbers with commas (1,2), got {text!r}") from error
 
 
-def _about(device: str) -> dict[str, Any]:
-    """By what command, on what machine and with what versions the tables came about."""
+def _about() -> dict[str, Any]:
+    """By what command and with what versions the tables came about."""
     import importlib.metadata
-    import os
 
-    import torch
-
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}"
-    if device.startswith("cuda"):
-        machine += f", {torch.cuda.get_device_name(device)}"
     versions = {name: importlib.metadata.version(name) for name in ("mvadapter", "torch")}
     return {
         "command": shlex.join(["mvadapter", *sys.argv[1:]]),
-        "machine": machine,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

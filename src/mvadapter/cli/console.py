@@ -40,6 +40,11 @@ def say(message: str) -> None:
     _stderr.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
+def loss_note(loss: float | None) -> str:
+    """What stands beside the progress of training."""
+    return "left out" if loss is None else f"loss {loss:.3f}"
+
+
 def print_error(message: str) -> None:
     """Say in one line what went wrong."""
     say(f"mvadapter: error: {message}")

@@ -11,7 +11,7 @@ from mvadapter.data.datasets import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mvadapter.data.annotations import Dataset
+    from mvadapter.data.batches import FrameSettings
     from mvadapter.data.check import CheckReport, CountCut
     from mvadapter.data.frame_cache import StoreReport
     from mvadapter.data.prepare import Prepared
@@ -53,6 +53,14 @@ def prepare(
         bool,
         typer.Option("--frames", help="Also decode every video once and store its frames."),
     ] = False,
+    num_frames: Annotated[
+        int | None,
+        typer.Option(help="With --frames: how many a video. [default: the dataset's]", min=1),
+    ] = None,
+    sampling: Annotated[
+        Literal["uniform", "left-edge", "head", "tail"] | None,
+        typer.Option(help="With --frames: which ones. [default: the dataset's]"),
+    ] = None,
     image_px: Annotated[
         int, typer.Option(help="With --frames: side of the square that the CLIP takes.", min=1)
     ] = 224,
@@ -60,6 +68,7 @@ def prepare(
 ) -> None:
     """Write one table that every other command reads; stop --frames with Ctrl-C and go on later."""
     from mvadapter.data.annotations import AnnotationFolder
+    from mvadapter.data.batches import FrameSettings
     from mvadapter.data.find import VideoFiles
     from mvadapter.data.prepare import find_records, write_prepared
     from mvadapter.data.table import check_suffix
@@ -71,7 +80,14 @@ def prepare(
         row, AnnotationFolder(annotations), VideoFiles(videos), splits=split or (), policy=missing
     )
     write_prepared(row, prepared, table, videos)
-    stored = _store(row, prepared, table, image_px) if frames else None
+    stored = None
+    if frames:
+        settings = FrameSettings(
+            num_frames=num_frames or row.num_frames,
+            sampling=sampling or row.sampling,
+            image_px=image_px,
+        )
+        stored = _store(prepared, table, settings)
     for name, reason in prepared.absent.items():
         console.say(f"left out {name}: {reason}")
     skipped = {} if stored is None else stored.skipped
@@ -154,11 +170,9 @@ def _num_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _store(row: "Dataset", prepared: "Prepared", table: Path, image_px: int) -> "StoreReport":
-    from mvadapter.data.batches import FrameSettings
+def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":
     from mvadapter.data.frame_cache import store_frames
 
-    settings = FrameSettings(num_frames=row.num_frames, sampling=row.sampling, image_px=image_px)
     try:
         with console.progress("storing frames") as advance:
             return store_frames(

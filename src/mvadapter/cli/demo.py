@@ -129,7 +129,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
     started = time.monotonic()
     with console.progress("training") as advance:
         surroundings = Surroundings(
-            on_step=lambda done, total, loss: advance(done, total, f"loss {loss:.3f}")
+            on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss))
         )
         train(recipe, read_table(table), folder, surroundings)
     return time.monotonic() - started

@@ -130,8 +130,14 @@ def evaluate(
             device=device,
         )
         subject = subject_of_dataset(request, world)
-    else:
+    elif scores is not None:
         raise ConfigError("give either --data (a table or a folder) or --scores (a .npy matrix)")
+    else:
+        raise ConfigError(
+            f"nothing to measure {adapter or 'the frozen CLIP'} on; name a dataset "
+            f"({', '.join(DATASETS)}), or give either --data (a table or a folder) or --scores (a "
+            f".npy matrix)"
+        )
     if world.index > 0:
         return
     evaluation = evaluate_scores(

@@ -51,3 +51,8 @@ def methods(
         ],
         text_columns=2,
     )
+    if backbone == "tiny":
+        console.say(
+            "the usual sizes are for ViT-B, and weigh more beside this small CLIP; "
+            "recipes/synthetic.toml has some in proportion"
+        )

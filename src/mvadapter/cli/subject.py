@@ -88,7 +88,7 @@ def subject_of_dataset(request: Request, world: "World") -> Subject:
             "unreadable": request.unreadable,
         },
     }
-    if dataset is not None and dataset.joins_captions:
+    if dataset is not None and dataset.has_joined_captions:
         about["protocol"] = "paragraph"
     with world.joined():
         encoder = _load_encoder(request, _usual_inputs(dataset), world)
@@ -143,7 +143,12 @@ def _rows_of(table: Path, records: "list[Record]", split: str) -> "list[Record]"
 
     found = [record for record in records if record.split == split]
     if not found:
-        raise UnknownNameError(f"split of {table}", split, {record.split for record in records})
+        raise UnknownNameError(
+            f"split of {table}",
+            split,
+            {record.split for record in records},
+            "The column split says which rows are of it; --split names another.",
+        )
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from mvadapter.cli import console
 from mvadapter.cli.data import prepared_table
 from mvadapter.data.datasets import DATASETS
 from mvadapter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mvadapter.training.recipe import Recipe
 
 
 def train(
@@ -77,19 +80,11 @@ def train(
 
     if World.from_environment().size > 1:
         raise ConfigError("train works in one process; start it without torchrun, on one device")
-    if recipe is None and data is None:
-        raise ConfigError("nothing to train on: name a recipe or a dataset, or a table with --data")
 
     from mvadapter.data.origin import missing_captions
     from mvadapter.training.loop import Surroundings, train
-    from mvadapter.training.recipe import dataset_settings, read_recipe
 
-    if recipe is not None and recipe in DATASETS:
-        table = prepared_table(recipe, data)
-        usual = {"data.path": str(table), **dataset_settings(DATASETS[recipe])}
-        settings = read_recipe(None, usual | given)
-    else:
-        settings = read_recipe(recipe, given)
+    settings = _settings(recipe, data, given)
     _refuse_foreign(output)
     records = settings.records(output / "videos")
     missing = missing_captions(settings.table, settings.data.train_split)
@@ -101,7 +96,7 @@ def train(
     with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
         surroundings = Surroundings(
             device=device,
-            on_step=lambda done, total, loss: advance(done, total, f"loss {loss:.3f}"),
+            on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),
             should_stop=is_interrupted,
         )
         result = train(settings, records, output, surroundings)
@@ -131,6 +126,27 @@ def train(
         console.say(f"trained in {result.precision}; adapter written to {result.folder}")
     if result.skipped or missing:
         raise typer.Exit(1)
+
+
+def _settings(recipe: str | None, data: Path | None, given: dict[str, Any]) -> "Recipe":
+    """Read a recipe, or take a dataset's usual settings or the defaults.
+
+    Raises:
+        ConfigError: There is nothing to train on, or a setting cannot be.
+    """
+    from mvadapter.training.recipe import dataset_settings, read_recipe
+
+    if recipe is None and data is None:
+        raise ConfigError("nothing to train on: name a recipe or a dataset, or a table with --data")
+    if recipe is not None and recipe in DATASETS:
+        table = prepared_table(recipe, data)
+        usual = {"data.path": str(table), **dataset_settings(DATASETS[recipe])}
+        return read_recipe(None, usual | given)
+    if recipe is not None and not Path(recipe).exists():
+        raise ConfigError(
+            f"{recipe}: no such recipe; expected a TOML file, or a dataset: {', '.join(DATASETS)}"
+        )
+    return read_recipe(recipe, given)
 
 
 def _refuse_foreign(folder: Path) -> None:

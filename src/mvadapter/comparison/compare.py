@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
+from mvadapter.comparison.machine import machine
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
@@ -24,6 +25,7 @@ from mvadapter.training.recipe import PLACES
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
+_DATA = "data_fingerprint"
 # How often the search goes on where the best learning rate is the last one that was tried.
 _EXTENSIONS = 2
 
@@ -33,7 +35,7 @@ _Run: TypeAlias = tuple[str, float | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class ComparisonSurroundings:
     """What a comparison is given that does not decide its result."""
 
     device: str = "cpu"
@@ -75,6 +77,8 @@ class Comparison:
     num_backbone_weights: int
     precision: str
     """What all runs were trained in."""
+    machines: tuple[str, ...]
+    """Where it was worked at, in the order in which they came in."""
 
     @property
     def commits(self) -> tuple[str, ...]:
@@ -92,7 +96,7 @@ class Comparison:
         return _skipped([one for found in self.methods for one in found.tested.values()])
 
 
-def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
+def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> Comparison:
     """Train every method of a plan alike, measure each on the test split once.
 
     For each method the learning rates are tried with the first seed, the held-out part of the train
@@ -102,7 +106,7 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
     Args:
         plan: What to compare.
         folder: Where everything goes; a stopped comparison goes on there.
-        around: Device, processes, and whom to tell.
+        surroundings: Device, processes, and whom to tell.
 
     Raises:
         ConfigError: A method does not fit the CLIP, or the folder holds something else.
@@ -112,19 +116,23 @@ def compare(plan: Plan, folder: Path, around: Around) -> Comparison:
     _make_room(folder)
     refusal = ConfigError(f"{folder}: another comparison is running there")
     with locked(folder / _LOCK, refusal):
-        around.on_stage("getting ready")
-        backbone = Backbone.load(plan.recipe.backbone.name, device=around.device)
+        surroundings.on_stage("getting ready")
+        # What can be refused is asked for first: a table before a CLIP that may be a download, and
+        # all of it before videos are drawn.
+        records = [] if plan.recipe.data.is_drawn else plan.recipe.records(folder)
+        backbone = Backbone.load(plan.recipe.backbone.name, device=surroundings.device)
         trainable = check_plan(plan, backbone)
-        records = plan.recipe.records(folder / "videos")
+        records = records or plan.recipe.records(folder / "videos")
         _check_records(plan, records, trainable)
-        plan = _settle(plan, folder, records, backbone)
+        plan, machines = _settle(plan, folder, records, backbone)
         # What the processes measure of memory begins where this one ends.
         num_backbone_weights = backbone.num_weights
         del backbone
         return Comparison(
-            methods=tuple(_Work(plan, folder, around, trainable).go()),
+            methods=tuple(_Work(plan, folder, surroundings, trainable).go()),
             num_backbone_weights=num_backbone_weights,
             precision=plan.recipe.train.precision,
+            machines=machines,
         )
 
 
@@ -135,13 +143,19 @@ def _skipped(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 class _Work:
     """The stages of a comparison and the jobs of each."""
 
-    def __init__(self, plan: Plan, folder: Path, around: Around, trainable: dict[str, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        surroundings: ComparisonSurroundings,
+        trainable: dict[str, int],
+    ) -> None:
         self._plan = plan
         self._folder = folder
-        self._around = around
+        self._surroundings = surroundings
         self._trainable = trainable
         # Variants with the same settings, such as two tables' main row, are one run.
-        self._first_of = same_methods(plan)
+        self._first_of = same_methods(plan, folder)
         self._names = list(dict.fromkeys(self._first_of.values()))
         self._tried = {name: sorted(plan.learning_rates[name]) for name in self._names}
 
@@ -167,18 +181,20 @@ class _Work:
         untrained: list[_Run] = [
             (name, None, first_seed) for name in self._names if name not in trained
         ]
-        self._do("measuring on the test split", "test", [*untrained, *chosen], self._around.jobs)
+        self._do(
+            "measuring on the test split", "test", [*untrained, *chosen], self._surroundings.jobs
+        )
         # One at a time, whatever --jobs says: these look at the clock.
         timed = [(name, rates.get(name), first_seed) for name in self._names]
         self._do("timing each method", "cost", timed, 1)
         return [self._found(name, rates.get(self._first_of[name])) for name in self._plan.methods]
 
     def _train(self, stage: str, runs: Sequence[_Run]) -> None:
-        self._do(stage, "train", runs, self._around.jobs)
+        self._do(stage, "train", runs, self._surroundings.jobs)
 
     def _do(self, stage: str, kind: Kind, runs: Sequence[_Run], at_once: int) -> None:
-        self._around.on_stage(stage)
-        run_jobs([self._job(kind, *run) for run in runs], at_once, self._around.on_progress)
+        self._surroundings.on_stage(stage)
+        run_jobs([self._job(kind, *run) for run in runs], at_once, self._surroundings.on_progress)
 
     def _job(self, kind: Kind, name: str, rate: float | None, seed: int) -> Job:
         return Job(
@@ -186,7 +202,7 @@ class _Work:
             recipe=self._plan.recipe_for(name, rate, seed),
             folder=run_folder(self._folder, name, rate, seed),
             videos=self._folder / "videos",
-            device=self._around.device,
+            device=self._surroundings.device,
         )
 
     def _search(self, name: str) -> dict[float, tuple[float, float] | None]:
@@ -225,7 +241,7 @@ class _Work:
                 raise TrainingError(
                     f"{name}: training diverged with seed {seed} at the learning rate {rate:g}, "
                     f"which seed {self._plan.seeds[0]} had chosen; give lower ones with "
-                    f"--learning-rates and a new --output, or leave out that seed"
+                    f"--learning-rates, or leave out that seed"
                 )
 
     def _beyond(self, name: str) -> float | None:
@@ -233,13 +249,11 @@ class _Work:
         tried = self._tried[name]
         if len(tried) < 2:
             return None
-        match self._best(name):
-            case rate if rate == tried[0]:
-                beyond = rate * tried[0] / tried[1]
-            case rate if rate == tried[-1]:
-                beyond = rate * tried[-1] / tried[-2]
-            case _:
-                return None
+        best = self._best(name)
+        if best not in (tried[0], tried[-1]):
+            return None
+        neighbour = tried[1] if best == tried[0] else tried[-2]
+        beyond = best * best / neighbour
         # Two digits, as one would have written it.
         return round(beyond, 1 - math.floor(math.log10(beyond)))
 
@@ -322,10 +336,15 @@ def _check_records(plan: Plan, records: Sequence[Record], trainable: dict[str, i
         )
 
 
-def _settle(plan: Plan, folder: Path, records: Sequence[Record], backbone: Backbone) -> Plan:
+def _settle(
+    plan: Plan, folder: Path, records: Sequence[Record], backbone: Backbone
+) -> tuple[Plan, tuple[str, ...]]:
     """Keep what the runs in a folder have in common, and refuse another plan there.
 
     Precision "auto" is settled here, once for all runs.
+
+    Returns:
+        The plan, and the machines that have worked in this folder, this one among them.
 
     Raises:
         ConfigError: The folder holds runs of another recipe, or of other data.
@@ -338,14 +357,17 @@ def _settle(plan: Plan, folder: Path, records: Sequence[Record], backbone: Backb
         precision = said["train"]["precision"] if said else choose_precision("auto", bare)
         train = dataclasses.replace(train, precision=precision)
         plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, train=train))
-    says = {**plan.as_table(), "data_fingerprint": fingerprint(records)}
+    says = {**plan.as_table(), _DATA: fingerprint(records)}
     if said and (what := _other(said, says)):
         raise ConfigError(
-            f"{folder}: holds a comparison with another {what}; name a new folder with --output"
+            f"{folder}: holds a comparison with {what}; name a new folder with --output"
         )
     methods = {**said.get("methods", {}), **says["methods"]}
-    write_text(path, json.dumps({**says, "methods": methods}, indent=2) + "\n")
-    return plan
+    here = machine(str(backbone.device))
+    machines = tuple(dict.fromkeys([*said.get("machines", ()), here]))
+    kept = {**says, "methods": methods, "machines": machines}
+    write_text(path, json.dumps(kept, indent=2) + "\n")
+    return plan, machines
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
@@ -369,7 +391,11 @@ def _other(said: Any, says: Any, name: str = "") -> str | None:  # noqa: ANN401 
     if name in PLACES:
         return None
     if not (isinstance(said, dict) and isinstance(says, dict)):
-        return None if said == says else f"{name} ({said!r}, now {says!r})"
+        if said == says:
+            return None
+        if name == _DATA:
+            return "other videos or captions"
+        return f"another {name} ({said!r}, now {says!r})"
     for key in says:
         if key in said or name != "methods":
             inner = f"{name}.{key}" if name else key

@@ -6,7 +6,6 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from mvadapter.data.batches import FrameBytes, FrameLoader, stack_videos
+from mvadapter.data.batches import stack_videos
 from mvadapter.data.records import Record
 from mvadapter.data.stories import NEEDS, reverse_caption
 from mvadapter.data.synthetic import need_of
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import autocast, choose_precision
-from mvadapter.errors import DataError, VideoError
 from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
@@ -156,7 +154,7 @@ def measure_cost(
     precision = choose_precision(recipe.train.precision, encoder)
     size = recipe.train.batch_size
     with open_frames(encoder, records, recipe.table) as loader:
-        readable = _first_readable(loader, len(records), size)
+        readable = loader.first_readable(size)
     # The same ones again where there are too few: only the sizes matter.
     taken = [readable[i % len(readable)] for i in range(size)]
     frames = [frames for _, frames in taken]
@@ -189,25 +187,6 @@ def measure_cost(
         peak_bytes=peak_bytes,
         videos_per_second=size / _median_seconds(embed, device),
     )
-
-
-def _first_readable(
-    loader: FrameLoader, num_records: int, wanted: int
-) -> list[tuple[int, FrameBytes]]:
-    """The frames of the first videos that have any, with their positions.
-
-    Raises:
-        DataError: None has.
-    """
-    found: list[tuple[int, FrameBytes]] = []
-    for position in range(num_records):
-        if len(found) == wanted:
-            break
-        with suppress(VideoError):
-            found.append((position, loader.frames(position)))
-    if not found:
-        raise DataError(f"none of the {num_records} videos of the train split can be read")
-    return found
 
 
 def _median_seconds(work: Callable[[], Any], device: torch.device) -> float:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,19 @@ from mvadapter.adapters.build import (
 from mvadapter.adapters.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
+from mvadapter.encoder.encode import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
-from mvadapter.training.recipe import Recipe, check_table, read_tables, recipe_from_table
+from mvadapter.training.recipe import (
+    Recipe,
+    check_table,
+    method_from_table,
+    read_tables,
+    recipe_from_table,
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +61,30 @@ class CompareSettings:
             values = getattr(self, setting)
             if not values or len(set(values)) < len(values):
                 raise ConfigError(f"{setting} must name at least one, and each once, got {values}")
-        for rate in (*self.learning_rates, *self.quick_rates.values()):
-            if not 0 < rate < math.inf:
-                raise ConfigError(f"learning rates must be above 0 and finite, got {rate}")
-        if min(self.seeds) < 0:
-            raise ConfigError(f"seeds must be at least 0, got {min(self.seeds)}")
+        _check_numbers(self.seeds, (*self.learning_rates, *self.quick_rates.values()))
         for name, variant in self.variants.items():
             _check_variant(name, variant)
         known = {*METHODS, *VARIANTS, *self.variants}
         for name in (*self.methods, *self.settings, *self.quick_rates):
             if name not in known:
                 raise UnknownNameError("method", name, known)
-        if both := sorted(self.settings.keys() & self.variants.keys()):
-            raise ConfigError(
-                f"{both[0]} is set in settings and in variants; say all of it in variants"
-            )
+        for name, own in self.settings.items():
+            if name in self.variants:
+                raise ConfigError(f"{name} is set in settings and in variants; say all in variants")
+            _check_keys(f"settings.{name}", name, own)
+
+
+def _check_numbers(seeds: Sequence[int], rates: Sequence[float]) -> None:
+    """Refuse what is no seed or no learning rate.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for rate in rates:
+        if not 0 < rate < math.inf:
+            raise ConfigError(f"learning rates must be above 0 and finite, got {rate}")
+    if min(seeds) < 0:
+        raise ConfigError(f"seeds must be at least 0, got {min(seeds)}")
 
 
 def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
@@ -85,7 +102,20 @@ def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
         )
     if not isinstance(variant.get("method"), str):
         raise ConfigError(f'variants.{name} must say of what: method = "mv-adapter", for example')
-    method_of(variant["method"])
+    own = {key: value for key, value in variant.items() if key != "method"}
+    _check_keys(f"variants.{name}", variant["method"], own)
+
+
+def _check_keys(table: str, method: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a method has not, where they stand.
+
+    Raises:
+        UnknownNameError: There is one, or no such method.
+    """
+    known = table_from_settings(adapter_config(method_of(method), {}, method))
+    for key in settings:
+        if key not in known:
+            raise UnknownNameError(f"setting of {table}", key, known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +183,7 @@ def read_plan(
         )
     # Those that are not compared now are read too, so that a slip in a recipe shows at once.
     read = {
-        name: _method(name, chosen, tables, text, where=str(path))
+        name: _method(name, chosen, tables.get("method", {}), recipe.inputs, text, where=str(path))
         for name in (*chosen.methods, *chosen.variants)
     }
     methods = {name: read[name] for name in chosen.methods}
@@ -169,9 +199,15 @@ def read_plan(
 
 
 def _method(
-    name: str, chosen: CompareSettings, tables: Mapping[str, Any], text: str | None, *, where: str
+    name: str,
+    chosen: CompareSettings,
+    base: Mapping[str, Any],
+    inputs: Inputs,
+    text: str | None,
+    *,
+    where: str,
 ) -> AdapterConfig:
-    """The configuration of one method, which takes its frames and words from the recipe.
+    """The configuration of one method, of which ``base`` is what the recipe's [method] says.
 
     What the recipe says of a method holds for its variants too, but a variant's own settings are
     what makes it one.
@@ -181,7 +217,7 @@ def _method(
     """
     own = {key: value for key, value in chosen.variants.get(name, {}).items() if key != "method"}
     _, parent, method = _lineage(name, chosen)
-    base = dict(tables.get("method", {}))
+    base = dict(base)
     if method_of(str(base.pop("name", MvAdapterConfig.name))) != method:
         base = {}
     settings = {**base, **chosen.settings.get(method, {})}
@@ -190,10 +226,7 @@ def _method(
     settings |= own
     if text is not None and "text" in table_from_settings(adapter_config(method, {}, method)):
         settings["text"] = text
-    try:
-        return recipe_from_table({**tables, "method": {"name": method, **settings}}, where).method
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
+    return method_from_table({"name": method, **settings}, inputs, f"{where} [compare], {name}")
 
 
 def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> float:
@@ -232,7 +265,8 @@ def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
             if longest is not None and getattr(inputs, setting) > longest:
                 raise ConfigError(
                     f"{name} takes {setting} up to {longest}, but the recipe's are "
-                    f"{getattr(inputs, setting)}"
+                    f"{getattr(inputs, setting)}; leave {name} out, or give it more in "
+                    f"[compare.settings.{name}]"
                 )
     return counts
 
@@ -240,13 +274,16 @@ def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
 def run_folder(folder: Path, name: str, learning_rate: float | None, seed: int) -> Path:
     """Where one run lies."""
     run = "untrained" if learning_rate is None else f"rate-{learning_rate:g}-seed-{seed}"
-    return folder / "runs" / name / run
+    return folder / _RUNS / name / run
 
 
-def same_methods(plan: Plan) -> dict[str, str]:
-    """For each name, the first with the same settings and rates: what need not be trained twice."""
+def same_methods(plan: Plan, folder: Path) -> dict[str, str]:
+    """For each name, the one with the same settings and rates whose runs are its own too.
+
+    That is the first which has runs in the folder already, or else the first.
+    """
+    keys = {name: (config, plan.learning_rates[name]) for name, config in plan.methods.items()}
     first: dict[tuple[AdapterConfig, tuple[float, ...]], str] = {}
-    return {
-        name: first.setdefault((config, plan.learning_rates[name]), name)
-        for name, config in plan.methods.items()
-    }
+    for name in sorted(keys, key=lambda name: not (folder / _RUNS / name).is_dir()):
+        first.setdefault(keys[name], name)
+    return {name: first[key] for name, key in keys.items()}

@@ -87,8 +87,7 @@ class _Worker:
             if not self._job.result.is_file():
                 raise TrainingError(
                     f"{self._job.folder}: the process died (exit code {self._process.exitcode}; -9 "
-                    f"is often a lack of memory: lower train.batch_size or --jobs); the same "
-                    f"command goes on"
+                    f"is often a lack of memory: lower --jobs); the same command goes on"
                 ) from None
 
     def join(self) -> None:

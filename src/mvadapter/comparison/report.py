@@ -27,7 +27,7 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
         OSError: The folder cannot be written to.
     """
     result = {**about, **dataclasses.asdict(summary)}
-    write_text(folder / "results.json", json.dumps(result, indent=2) + "\n")
+    write_text(folder / "results.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
     write_text(folder / "results.csv", csv_text(summary))
     says = "\n".join(
         f"- {key}: {about[key]}"

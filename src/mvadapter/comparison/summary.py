@@ -61,7 +61,7 @@ class MethodSummary:
     best_epochs: tuple[int, ...]
     """By seed, the epoch that the held-out part chose."""
     metrics: dict[str, dict[str, Spread]]
-    """Direction -> the fields of `RetrievalMetrics`, and ``recall_sum``, on the test split."""
+    """Direction -> recalls, ranks and ``recall_sum`` on the test split."""
     needs: dict[str, dict[str, Spread]]
     """For drawn videos: need -> R@1 in both directions and reversal accuracy."""
     storage: tuple[Storage, ...]
@@ -131,31 +131,41 @@ def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
             need: _spreads([one["needs"][need] for one in tested]) for need in tested[0]["needs"]
         },
         storage=tuple(
-            _storage(tasks, found.trainable, backbone_bytes, adapter_bytes) for tasks in _TASKS
+            # A method that trains all of CLIP needs no CLIP beside it.
+            _storage(
+                tasks,
+                shared_bytes=0 if found.trainable == num_backbone_weights else backbone_bytes,
+                adapter_bytes=adapter_bytes,
+                full_bytes=backbone_bytes,
+            )
+            for tasks in _TASKS
         ),
         **found.cost,
     )
 
 
 def _spreads(tables: Sequence[dict[str, float]]) -> dict[str, Spread]:
-    return {key: Spread.of([float(table[key]) for table in tables]) for key in tables[0]}
+    return {
+        key: Spread.of([float(table[key]) for table in tables])
+        for key in tables[0]
+        if key != "num_queries"
+    }
 
 
-def _storage(num_tasks: int, trainable: int, backbone_bytes: int, adapter_bytes: int) -> Storage:
-    # A method that trains all of CLIP needs no CLIP beside it.
-    shared = backbone_bytes if trainable * _BYTES_PER_WEIGHT < backbone_bytes else 0
-    num_bytes = shared + num_tasks * adapter_bytes
+def _storage(num_tasks: int, *, shared_bytes: int, adapter_bytes: int, full_bytes: int) -> Storage:
+    num_bytes = shared_bytes + num_tasks * adapter_bytes
     return Storage(
         num_tasks=num_tasks,
         num_bytes=num_bytes,
-        percent_of_full=100 * num_bytes / (num_tasks * backbone_bytes),
+        percent_of_full=100 * num_bytes / (num_tasks * full_bytes),
     )
 
 
 def _differences(found: Sequence[Found], reference: str) -> list[MethodDifference]:
     """Compare every other method with the reference, by a paired bootstrap over queries and seeds.
 
-    Names that share their runs are one test; those that share the reference's have none.
+    Names that share their runs are one test; those that share the reference's have none, nor has a
+    measure whose queries all belong together.
     """
     by_name = {one.name: one for one in found}
     against = by_name[reference]
@@ -164,6 +174,9 @@ def _differences(found: Sequence[Found], reference: str) -> list[MethodDifferenc
     result = []
     for measure in tested["hits"]:
         group = np.asarray(tested["groups"][measure], dtype=np.int64)
+        if len(np.unique(group)) < 2:
+            # All queries belong together: one piece of evidence knows of no other.
+            continue
         tests = {
             one.runs_of: paired_bootstrap_over_seeds(
                 _hits(one, measure), _hits(against, measure), group=group

@@ -1,4 +1,4 @@
-"""Summaries in, tables out: for a terminal, as Markdown, and as one CSV with every number."""
+"""Summaries in, tables out: for a terminal, as Markdown, and as a CSV."""
 
 import csv
 import io
@@ -65,7 +65,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def csv_text(summary: Summary) -> str:
-    """One row a method, one column a number, for other programs."""
+    """One row a method, one column a number, those of several seeds as mean and deviation."""
     rows = [_flat(method) for method in summary.methods]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
@@ -93,6 +93,7 @@ def _flat(summary: MethodSummary) -> dict[str, str | float | int | None]:
             row[f"{group}.{key}.std"] = spread.std
     for storage in summary.storage:
         row[f"storage_bytes_of_{storage.num_tasks}_tasks"] = storage.num_bytes
+        row[f"storage_percent_of_{storage.num_tasks}_tasks"] = storage.percent_of_full
     return row
 
 

@@ -63,7 +63,7 @@ class Dataset:
     train_split: str
     test_split: str
     read: Callable[["AnnotationFolder", Split], SplitCaptions]
-    joins_captions: bool = False
+    has_joined_captions: bool = False
     """A video's captions are sentences of one paragraph, which is its only caption."""
     end_seconds: float | None = None
     """Where the part of each video ends that was annotated; None is where the video does."""
@@ -102,7 +102,7 @@ class Dataset:
             DataError: A file is absent, or not what its name says.
         """
         found = self.read(folder, split)
-        if not self.joins_captions:
+        if not self.has_joined_captions:
             return found
         joined: Captions = {video: (" ".join(texts),) for video, texts in found.captions.items()}
         return replace(found, captions=joined)

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mvadapter.data.records import Record
+from mvadapter.errors import DataError, VideoError
 from mvadapter.shapes import FrameMask, VideoPixels
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import normalise, pad_frames, resize_and_crop
@@ -180,3 +181,22 @@ class FrameLoader:
             self._free_bytes -= frames.nbytes
             self._kept[record] = frames
         return frames
+
+    def first_readable(self, wanted: int) -> list[tuple[int, FrameBytes]]:
+        """The frames of the first records that have any, with their positions.
+
+        Raises:
+            DataError: None has.
+        """
+        found: list[tuple[int, FrameBytes]] = []
+        reason = ""
+        for position in range(len(self._records)):
+            if len(found) == wanted:
+                break
+            try:
+                found.append((position, self.frames(position)))
+            except VideoError as error:
+                reason = reason or str(error)
+        if not found:
+            raise DataError(f"none of the {len(self._records)} videos can be read; {reason}")
+        return found

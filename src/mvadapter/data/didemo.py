@@ -72,7 +72,7 @@ DIDEMO = Dataset(
     train_split="train",
     test_split="test",
     read=read_split,
-    joins_captions=True,
+    has_joined_captions=True,
     # Six segments of five seconds were annotated; the end is CLIP4Clip's.
     end_seconds=31.0,
     num_frames=32,

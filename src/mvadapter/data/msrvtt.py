@@ -19,20 +19,21 @@ from mvadapter.data.annotations import (
 )
 from mvadapter.errors import DataError
 
+_ADVICE = "it comes with CLIP4Clip's msrvtt_data.zip"
 _CAPTIONS = AnnotationFile(
     name="MSRVTT_data.json",
     # CLIP4Clip's; and the official train/val and test files joined, as the tests here have them,
     # which has no published id.
     blobs=("f41b0f660f", "7f141a49c0"),
-    advice="it comes with CLIP4Clip's msrvtt_data.zip",
+    advice=_ADVICE,
 )
-_TEST_1K_A = AnnotationFile(name="MSRVTT_JSFUSION_test.csv", blobs=("0ba60f72f2",))
+_TEST_1K_A = AnnotationFile(name="MSRVTT_JSFUSION_test.csv", blobs=("0ba60f72f2",), advice=_ADVICE)
 _ID_COLUMN = "video_id"
 _SENTENCE_COLUMN = "sentence"
 
 
 def _listed(name: str, blob: str) -> tuple[AnnotationFile, ...]:
-    return AnnotationFile(name=name, blobs=(blob,)), _CAPTIONS
+    return AnnotationFile(name=name, blobs=(blob,), advice=_ADVICE), _CAPTIONS
 
 
 def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:

@@ -138,7 +138,10 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         DataError: The file is missing, or of another kind than its suffix says.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)})")
+        raise DataError(
+            f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)}) with columns "
+            f"video and caption; of a published dataset 'mvadapter data prepare' writes one"
+        )
     check_suffix(path)
     match path.suffix.lower():
         case ".csv":

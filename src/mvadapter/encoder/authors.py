@@ -213,5 +213,5 @@ def _read_config(
         position_init="authors",
         tied_layers=tuple(layer - backbone.vision.num_layers for layer in tied),
         factor_dim=any_shape(r"shared\.\d+", (usual.factor_dim,))[0],
-        trains_biases=any(name.startswith("backbone.") for name in ours),
+        has_trained_biases=any(name.startswith("backbone.") for name in ours),
     )

@@ -123,7 +123,7 @@ def paired_bootstrap_over_seeds(
         confidence_percent: How much of the differences the interval holds.
 
     Raises:
-        DataError: There is no query.
+        DataError: There is no query, or one group of them.
     """
     differences = first.mean(axis=0) - second.mean(axis=0)
     means = _resampled_means(differences, group, seed, num_resamples)
@@ -132,8 +132,7 @@ def paired_bootstrap_over_seeds(
         np.arange(len(differences)) if group is None else np.unique(group, return_inverse=True)[1]
     )
     if not (num_others := int(group.max())):
-        # All belong together: they are one piece of evidence, which knows of no other.
-        return Difference(mean=mean, low=-np.inf, high=np.inf, p_value=1.0)
+        raise DataError("all queries belong together, so that nothing is known of other queries")
     # Resampling G groups gives (G - 1) / G of the variance.
     of_queries = float(means.var(ddof=1)) * (num_others + 1) / num_others
     variance, uncertainty = of_queries, of_queries**2 / num_others

@@ -43,9 +43,13 @@ def open_frames(
         read = FrameCache(folders[settings], settings).frames
     elif folders:
         log.warning(
-            "%s: frames are stored for other settings (%s), so the videos are decoded; make them "
-            "with mvadapter data prepare --frames",
+            "%s: frames are stored for other settings (%s), so the videos are decoded; mvadapter "
+            "data prepare stores these too with --frames --num-frames %d --sampling %s "
+            "--image-px %d",
             table,
             ", ".join(folder.name for folder in folders.values()),
+            settings.num_frames,
+            settings.sampling,
+            settings.image_px,
         )
     return FrameLoader(records, read, num_threads=num_threads, cache_bytes=cache_bytes)

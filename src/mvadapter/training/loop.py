@@ -4,7 +4,6 @@ The output folder holds the best adapter so far, written whole each time, and be
 with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run goes on.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,8 +47,11 @@ class Surroundings:
     device: str = "cpu"
     num_threads: int = 2
     """Videos decoded at once."""
-    on_step: Callable[[int, int, float], object] = field(default=lambda _step, _total, _loss: None)
-    """Called with the steps done, the steps in all and the loss."""
+    on_step: Callable[[int, int, float | None], object] = field(
+        default=lambda _step, _total, _loss: None
+    )
+    """Called with the steps done, the steps in all, and the loss: None of a step that was left out
+    because too few of its videos could be read."""
     should_stop: Callable[[], bool] = field(default=lambda: False)
     """Asked after each step; True saves the state and stops."""
 
@@ -81,7 +83,7 @@ def train(
 ) -> TrainingResult:
     """Train an adapter, or go on with a run that was stopped in this folder.
 
-    A resumed run continues bit by bit: weights, optimiser, schedule, order of the data and random
+    A resumed run continues bit for bit: weights, optimiser, schedule, order of the data and random
     states are what they would have been.
 
     Args:
@@ -93,6 +95,7 @@ def train(
 
     Raises:
         TrainingError: There is too little data, or the folder holds another run.
+        DataError: No video of the train split can be read.
         MvAdapterError: The backbone, the method or the settings do not fit.
     """
     surroundings = surroundings or Surroundings()
@@ -190,6 +193,8 @@ def _train(
         open_frames(encoder, parts.train, table, **reading) as train_frames,
         open_frames(encoder, parts.selection, table, **reading) as selection_frames,
     ):
+        # Rather than a run of empty steps.
+        train_frames.first_readable(1)
         loaders = (train_frames, selection_frames)
         return _Run(recipe, parts, encoder, loaders, folder, surroundings).go()
 
@@ -199,7 +204,7 @@ class _Step:
     epoch: int
     """Counted from 1."""
     batch: list[Pair]
-    ends_epoch: bool
+    is_last_of_epoch: bool
 
 
 class _Run:
@@ -225,7 +230,7 @@ class _Run:
         self._optimizer = build_optimizer(encoder, recipe.train)
         size, seed = recipe.train.batch_size, recipe.train.seed
         self._steps = [
-            _Step(epoch=epoch, batch=batch, ends_epoch=position == len(batches))
+            _Step(epoch=epoch, batch=batch, is_last_of_epoch=position == len(batches))
             for epoch in range(1, recipe.train.epochs + 1)
             for batches in [epoch_batches(parts.train, size, seed=seed, epoch=epoch)]
             for position, batch in enumerate(batches, start=1)
@@ -244,9 +249,8 @@ class _Run:
                 loss = self._take(step.batch)
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
-                shown = math.nan if loss is None else loss
-                self._surroundings.on_step(progress.step, len(self._steps), shown)
-                if step.ends_epoch:
+                self._surroundings.on_step(progress.step, len(self._steps), loss)
+                if step.is_last_of_epoch:
                     self._end_epoch(step.epoch, log)
                 if self._stops_here():
                     break

@@ -21,6 +21,6 @@ def symmetric_info_nce(
         videos: Unit vectors, as many as captions.
         temperature: The factor on scores (`scores * temperature`).
     """
-    logits = temperature * captions.float() @ videos.float().T
-    right = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+    scores = temperature * captions.float() @ videos.float().T
+    right = torch.arange(len(scores), device=scores.device)
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2

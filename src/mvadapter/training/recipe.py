@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os.path
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from mvadapter.settings import settings_from_table, table_from_settings
 
 SelectOn: TypeAlias = Literal["holdout", "test"]
 _SYNTHETIC = "synthetic"
+_NO_PATHS = ("", _SYNTHETIC, "tiny")
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
 PLACES = ("data.path", "data.videos")
@@ -54,7 +56,7 @@ class BackboneSettings:
     """Which CLIP."""
 
     name: str = "tiny"
-    """A folder, a hub id, or "tiny"."""
+    """A folder, relative to the recipe; a hub id; or "tiny"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,19 +216,21 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    data = tables.get("data", {})
-    for key in ("path", "videos"):
-        value = data.get(key) if isinstance(data, dict) else None
-        if isinstance(value, str) and value not in ("", _SYNTHETIC):
-            data[key] = str(path.parent / value)
+    for name, key in (("data", "path"), ("data", "videos"), ("backbone", "name")):
+        table = tables.get(name)
+        value = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(value, str) and value not in _NO_PATHS:
+            beside = Path(os.path.normpath(path.parent / value))
+            # What is no folder may be a hub id.
+            if name == "data" or value.startswith(".") or beside.is_dir():
+                table[key] = str(beside)
     return tables
 
 
 def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     """Build a recipe from its tables.
 
-    The method takes the inputs' numbers of frames and words unless it names its own; the learning
-    rate is the method's usual one unless there is one.
+    The learning rate is the method's usual one unless there is one.
 
     Raises:
         UnknownNameError: A table or key is not known.
@@ -235,16 +239,12 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     known = {part.name for part in dataclasses.fields(Recipe)}
     for key, part in table.items():
         if key not in known:
-            raise UnknownNameError(f"table of {where}", key, known)
+            raise UnknownNameError(f"table of {where}", key, {*known, *_OTHER_TABLES})
         check_table(key, part, where)
     if "path" not in table.get("data", {}):
         raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
-    method = dict(table.get("method", {}))
-    name = str(method.pop("name", MvAdapterConfig.name))
-    if method_of(name) == MvAdapterConfig.name:
-        method = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | method
-    config = adapter_config(name, method, f"{where} [method]")
+    config = method_from_table(table.get("method", {}), inputs, f"{where} [method]")
     train = {"learning_rate": config.usual_rate} | dict(table.get("train", {}))
     return Recipe(
         data=settings_from_table(DataSettings, table["data"], f"{where} [data]"),
@@ -258,3 +258,17 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
             SyntheticSettings, table.get("synthetic", {}), f"{where} [synthetic]"
         ),
     )
+
+
+def method_from_table(table: Mapping[str, Any], inputs: Inputs, where: str) -> AdapterConfig:
+    """Build a method's configuration, which takes its frames and words from the inputs.
+
+    Raises:
+        UnknownNameError: The method or a setting is not known.
+        ConfigError: A setting has a value it cannot have.
+    """
+    settings = dict(table)
+    name = str(settings.pop("name", MvAdapterConfig.name))
+    if method_of(name) == MvAdapterConfig.name:
+        settings = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | settings
+    return adapter_config(name, settings, where)

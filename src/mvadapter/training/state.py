@@ -1,4 +1,4 @@
-"""A run's state in one file, written whole: what a killed run needs to go on bit by bit."""
+"""A run's state in one file, written whole: what a killed run needs to go on bit for bit."""
 
 import json
 from collections.abc import Mapping

@@ -1,16 +1,30 @@
 """A batch in, an adapter one step further out."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from mvadapter.data.batches import FrameBytes, stack_videos
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import Precision, autocast
-from mvadapter.errors import DivergedError
+from mvadapter.errors import DivergedError, TrainingError
 from mvadapter.training.loss import symmetric_info_nce
 
 
+@contextmanager
+def _within_memory() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        raise TrainingError(
+            f"{reason}; set train.gradient_checkpointing to true, or lower train.batch_size"
+        ) from error
+
+
+@_within_memory()
 def take_step(
     encoder: Encoder,
     optimizer: torch.optim.Optimizer,
@@ -32,6 +46,7 @@ def take_step(
 
     Raises:
         DivergedError: The loss or its gradient is no longer a number.
+        TrainingError: The GPU's memory is too small.
     """
     inputs, device = encoder.inputs, encoder.backbone.device
     pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)

@@ -10,6 +10,7 @@ from mvadapter.adapters.adaptformer import AdaptFormerConfig
 from mvadapter.adapters.convpass import ConvpassConfig
 from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
 from mvadapter.adapters.lora import LoraConfig
+from mvadapter.adapters.prompts import PromptsConfig
 from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import FrameLayout
@@ -23,6 +24,12 @@ def randomised(adapter):
         for parameter in adapter.parameters():
             parameter.normal_()
     return adapter
+
+
+@pytest.fixture
+def wide_clip(tmp_path):
+    """One wide enough that the spread of what is drawn can be told."""
+    return Backbone.load(write_random_clip(tmp_path / "clip", width=256))
 
 
 @pytest.fixture
@@ -99,16 +106,101 @@ def test_cross_modal_towers_share_their_last_outputs_alone(random_clip):
         assert changed.tolist() == [False] * (width - 4) + [True] * 4
 
 
+def test_an_adapter_of_cross_modal_is_a_bottleneck_with_quick_gelu(random_clip):
+    # Jiang et al. 2022, equations 1 and 4: Up(sigma(Down(x))), unscaled; CLIP's activation.
+    config = CrossModalAdapterConfig(bottleneck_width=3, num_shared=4)
+    block = randomised(build_adapter(config, random_clip)).video["0"]
+    tokens = torch.randn(2, 5, random_clip.vision.width)
+
+    for site, module in (("after_mlp", block.of_mlp), ("after_attention", block.of_attention)):
+        inner = tokens @ module.down.weight.T + module.down.bias
+        hidden = inner * torch.sigmoid(1.702 * inner)
+        weight = torch.cat([module.up, module.shared_up])
+        bias = torch.cat([module.up_bias, module.shared_bias])
+        added = getattr(block, site)(tokens, LAYOUT)
+        torch.testing.assert_close(added, hidden @ weight.T + bias)
+
+
+def test_a_word_of_convpass_meets_the_two_before_it(random_clip):
+    config = ConvpassConfig(bottleneck_width=3)
+    bypass = randomised(build_adapter(config, random_clip)).text["0"].of_mlp
+    words = torch.randn(1, 4, random_clip.text.width)
+
+    def quick_gelu(values):
+        return values * torch.sigmoid(1.702 * values)
+
+    narrow = quick_gelu(words @ bypass.down.weight.T + bypass.down.bias)
+    before = torch.cat([torch.zeros(1, 2, 3), narrow], dim=1)
+    mixed = bypass.kernel_bias + sum(
+        before[:, tap : tap + 4] @ bypass.kernel[:, :, tap].T for tap in range(3)
+    )
+    expected = 0.1 * (quick_gelu(mixed) @ bypass.up.weight.T + bypass.up.bias)
+
+    torch.testing.assert_close(bypass(words), expected)
+
+
+def test_the_sequence_transformer_adds_to_the_frames(random_clip):
+    # Luo et al. 2021, section 3.3: the frames plus what the transformer makes of them in place.
+    adapter = randomised(build_adapter(SequenceTransformerConfig(num_layers=1), random_clip))
+    frames, mask = torch.randn(2, 3, random_clip.dim), torch.ones(2, 3, dtype=torch.bool)
+
+    (block,) = adapter.blocks
+    made = block(frames + adapter.positions[:3], mask[:, None, None, :])
+
+    torch.testing.assert_close(adapter.after_projection(frames, mask), frames + made)
+
+
 def test_the_sequence_transformer_starts_as_the_text_towers_first_blocks(tmp_path):
     # Luo et al. 2021, section 3.3: positions and blocks are CLIP's text tower's.
     clip = Backbone.load(write_random_clip(tmp_path / "clip", dim=32, width=32))
-    adapter = build_adapter(SequenceTransformerConfig(num_layers=2), clip)
+    adapter = build_adapter(SequenceTransformerConfig(num_layers=2, num_positions=8), clip)
 
+    positions = clip.weights["text_model.embeddings.position_embedding.weight"]
+    torch.testing.assert_close(adapter.positions, positions[:8])
     for layer, block in enumerate(adapter.blocks):
         prefix = f"text_model.encoder.layers.{layer}"
         parts = zip(block.query_key_value.weight.chunk(3), ("q", "k", "v"), strict=True)
         for ours, name in parts:
             theirs = clip.weights[f"{prefix}.self_attn.{name}_proj.weight"]
-            torch.testing.assert_close(ours, theirs.float())
+            torch.testing.assert_close(ours, theirs)
         fc1 = clip.weights[f"{prefix}.mlp.fc1.weight"]
-        torch.testing.assert_close(block.mlp_in.weight, fc1.float())
+        torch.testing.assert_close(block.mlp_in.weight, fc1)
+
+
+def test_lora_is_not_scaled_by_default(random_clip, stream):
+    # TempMe (Shen et al. 2025), whose count and form are the default's: alpha is the rank.
+    block = randomised(build_adapter(LoraConfig(), random_clip)).video["0"]
+    (tokens, _), changes = stream, block.up["v"] @ next(iter(block.down.values()))
+
+    torch.testing.assert_close(block.on_projection("v", tokens), tokens @ changes.T)
+
+
+def test_the_weights_that_do_not_start_at_zero_start_as_published(wide_clip):
+    def start(config, *path):
+        module = build_adapter(config, wide_clip)
+        for name in path[:-1]:
+            module = (
+                module[name] if isinstance(module, torch.nn.ModuleDict) else getattr(module, name)
+            )
+        return getattr(module, path[-1]).detach()
+
+    width = wide_clip.vision.width
+    # AdaptFormer's code: Kaiming uniform with a = sqrt(5), which is +-1 / sqrt(inputs).
+    down = start(AdaptFormerConfig(), "video", "0", "bottleneck", "down", "weight")
+    assert float(down.abs().max()) == pytest.approx(width**-0.5, rel=0.02)
+    # Convpass's code: Xavier uniform, +-sqrt(6 / (inputs + outputs)); the word itself alone.
+    down = start(ConvpassConfig(), "text", "0", "of_mlp", "down", "weight")
+    assert float(down.abs().max()) == pytest.approx((6 / (width + 8)) ** 0.5, rel=0.02)
+    kernel = start(ConvpassConfig(), "text", "0", "of_mlp", "kernel")
+    assert torch.equal(kernel[:, :, 2], torch.eye(8))
+    assert not kernel[:, :, :2].any()
+    # Jiang et al.'s code: a normal of 0.01.
+    down = start(CrossModalAdapterConfig(), "video", "0", "of_mlp", "down", "weight")
+    assert float(down.std()) == pytest.approx(0.01, rel=0.1)
+    # VoP's code: a normal of 0.02.
+    for prompts in (
+        start(PromptsConfig(), "video", "0", "prompts"),
+        start(PromptsConfig(), "text", "0", "prefix"),
+        start(PromptsConfig(), "text", "0", "suffix"),
+    ):
+        assert float(prompts.std()) == pytest.approx(0.02, rel=0.1)

@@ -1,10 +1,12 @@
 """What single methods promise beyond the contract that all of them keep."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from mvadapter import Encoder, build_adapter
-from mvadapter.adapters.build import METHODS, VARIANTS, adapter_config, method_of
+from mvadapter.adapters.build import VARIANTS, adapter_config
 from mvadapter.adapters.convpass import ConvpassConfig
 from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
 from mvadapter.adapters.lora import LoraConfig
@@ -108,17 +110,6 @@ def test_more_frames_than_positions_name_the_setting(random_clip):
         encoder.embed_videos(torch.randn(1, 3, 3, 32, 32), torch.ones(1, 3).bool())
 
 
-def test_a_sequence_transformer_starts_as_a_text_tower_of_its_width(tmp_path):
-    from made_clips import write_random_clip
-    from mvadapter import Backbone
-
-    clip = Backbone.load(write_random_clip(tmp_path / "clip", dim=32))
-    adapter = build_adapter(SequenceTransformerConfig(num_layers=2, num_positions=8), clip)
-
-    name = "text_model.encoder.layers.1.mlp.fc1.weight"
-    assert torch.equal(adapter.get_parameter("blocks.1.mlp_in.weight"), clip.weights[name])
-
-
 def test_lora_starts_at_clips_own_weights(random_clip):
     changes = build_adapter(LoraConfig(rank=2), random_clip).weight_changes()
 
@@ -126,12 +117,67 @@ def test_lora_starts_at_clips_own_weights(random_clip):
     assert not any(change.any() for change in changes.values())
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_is_a_method_with_settings_that_it_has(name):
-    assert method_of(name) in METHODS
-    assert adapter_config(name, {}, "test") == adapter_config(
-        method_of(name), VARIANTS[name].settings, "test"
-    )
+# The rows of the paper's tables, and the questions beyond them, as settings.
+_COMPARED = {"bottleneck_width": 128, "has_input_norm": True, "has_trained_biases": True}
+_COMPARED_TEXT = {"text_bottleneck_width": 128, "has_input_norm": True, "has_trained_biases": True}
+ROWS = {
+    "adaptformer-sequential": ("adaptformer", {"placement": "sequential"}),
+    "adaptformer-paper": ("adaptformer", _COMPARED),
+    "adaptformer-sequential-paper": ("adaptformer", {"placement": "sequential", **_COMPARED}),
+    "convpass-paper": (
+        "convpass",
+        {"bottleneck_width": 64, "is_depthwise": True, "text": "adaptformer", **_COMPARED_TEXT},
+    ),
+    "st-adapter-paper": ("st-adapter", _COMPARED_TEXT),
+    "cross-modal-adapter-paper": (
+        "cross-modal-adapter",
+        {"sites": "mlp", "has_shared_biases": False, **_COMPARED},
+    ),
+    "mv-adapter-paper": ("mv-adapter", {"has_trained_biases": True}),
+    "mv-adapter-down-up": ("mv-adapter", {"depth": "bottleneck", "tying": "none"}),
+    "mv-adapter-transformer": ("mv-adapter", {"depth": "transformer", "tying": "none"}),
+    "mv-adapter-calibration": ("mv-adapter", {"depth": "calibration", "tying": "none"}),
+    "mv-adapter-text-only": ("mv-adapter", {"video_layers": (), "tying": "none"}),
+    "mv-adapter-video-only": ("mv-adapter", {"text_layers": (), "tying": "none"}),
+    "mv-adapter-untied": ("mv-adapter", {"tying": "none"}),
+    "mv-adapter-tied": ("mv-adapter", {"tying": "factor"}),
+    "mv-adapter-large": ("mv-adapter", {"bottleneck_width": 128}),
+    "mv-adapter-down-in": ("mv-adapter", {"tying_position": "down-in"}),
+    "mv-adapter-down-out": ("mv-adapter", {"tying_position": "down-out"}),
+    "mv-adapter-up-in": ("mv-adapter", {"tying_position": "up-in"}),
+    "mv-adapter-up-out": ("mv-adapter", {"tying_position": "up-out"}),
+    "mv-adapter-tied-1": ("mv-adapter", {"tied_layers": (-1,)}),
+    "mv-adapter-tied-2": ("mv-adapter", {"tied_layers": (-2, -1)}),
+    "mv-adapter-tied-3": ("mv-adapter", {"tied_layers": (-3, -2, -1)}),
+    "mv-adapter-tied-6": ("mv-adapter", {"tied_layers": tuple(range(-6, 0))}),
+    "mv-adapter-tied-12": ("mv-adapter", {"tied_layers": tuple(range(-12, 0))}),
+    "mv-adapter-factor-8": ("mv-adapter", {"factor_dim": 8}),
+    "mv-adapter-factor-16": ("mv-adapter", {"factor_dim": 16}),
+    "mv-adapter-factor-32": ("mv-adapter", {"factor_dim": 32}),
+    "mv-adapter-factor-64": ("mv-adapter", {"factor_dim": 64}),
+    "mv-adapter-unshared": ("mv-adapter", {"has_shared_factor": False}),
+    "mv-adapter-authors-init": (
+        "mv-adapter",
+        {"tying_init": "authors", "position_init": "authors"},
+    ),
+    "mv-adapter-authors-gates": ("mv-adapter", {"tying_init": "authors"}),
+    "mv-adapter-authors-positions": ("mv-adapter", {"position_init": "authors"}),
+    "mv-adapter-kronecker": ("mv-adapter", {"tying": "kronecker"}),
+    "mv-adapter-biases": ("mv-adapter", {"has_trained_biases": True}),
+    "mv-adapter-no-context": ("mv-adapter", {"has_context_token": False}),
+}
+
+
+def test_every_variant_has_its_row():
+    assert VARIANTS.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_variant_differs_from_its_method_in_what_its_row_says(name):
+    method, settings = ROWS[name]
+    usual = adapter_config(method, {}, "test")
+
+    assert adapter_config(name, {}, "test") == dataclasses.replace(usual, **settings)
 
 
 def test_own_settings_win_over_the_variants():

@@ -65,7 +65,7 @@ def test_each_configuration_trains_as_many_weights_as_the_authors_code(settings,
 
 @pytest.mark.parametrize(("settings", "expected"), CONFIGS)
 def test_training_biases_adds_all_of_clips_171_008(settings, expected, base_16):
-    assert count({**settings, "trains_biases": True}, base_16) == expected + 171_008
+    assert count({**settings, "has_trained_biases": True}, base_16) == expected + 171_008
 
 
 def test_counts_do_not_depend_on_the_patch_size():
@@ -75,7 +75,7 @@ def test_counts_do_not_depend_on_the_patch_size():
 def test_the_large_clip_trains_as_many_weights_as_the_authors_code(large_14):
     assert count({"tying": "none", **LARGE}, large_14) == 16_509_312
     assert count(LARGE, large_14) == 16_627_648
-    assert count({"trains_biases": True, **LARGE}, large_14) == 17_002_176
+    assert count({"has_trained_biases": True, **LARGE}, large_14) == 17_002_176
 
 
 # Counts of the peers' own modules, and the sizes that reproduce the percentages of the paper's

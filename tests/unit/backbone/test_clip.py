@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from transformers import PreTrainedConfig
 
 from made_clips import write_random_clip
 from mvadapter.backbone.clip import Backbone
@@ -33,11 +34,36 @@ def test_the_fingerprint_tells_two_clips_apart(folder, tmp_path):
     assert Backbone.load(folder).fingerprint != Backbone.load(other).fingerprint
 
 
-def test_a_missing_folder_says_what_to_do(tmp_path, monkeypatch):
+def test_a_name_that_nobody_has_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     with pytest.raises(BackboneError, match="no such folder, and the hub did not give it.*'tiny'"):
-        Backbone.load(tmp_path / "nowhere")
+        Backbone.load("somebody/nowhere")
+
+
+@pytest.mark.parametrize("name", ["{}/nowhere", "./nowhere", "~/nowhere", "clips/vit/nowhere"])
+def test_the_hub_is_not_asked_for_what_can_only_be_a_folder(name, tmp_path, monkeypatch):
+    def ask(*_args, **_settings):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(PreTrainedConfig, "get_config_dict", ask)
+
+    with pytest.raises(BackboneError, match=r"nowhere: no such folder; expected a folder with"):
+        Backbone.load(name.format(tmp_path))
+
+
+def test_a_file_is_no_clip_folder(tmp_path):
+    (tmp_path / "ViT-B-32.pt").touch()
+
+    with pytest.raises(BackboneError, match=r"is a file; expected a folder.*pickles.* not opened"):
+        Backbone.load(tmp_path / "ViT-B-32.pt")
+
+
+def test_weights_that_are_a_pickle_are_not_opened(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+    with pytest.raises(BackboneError, match=r"holds no weights as safetensors.*save_pretrained"):
+        Backbone.load(folder)
 
 
 def test_a_folder_without_a_config_is_no_clip(tmp_path):
@@ -57,13 +83,6 @@ def test_a_config_that_is_no_json_is_refused(folder):
     (folder / "config.json").write_text("{")
 
     with pytest.raises(BackboneError, match="cannot be read"):
-        Backbone.load(folder)
-
-
-def test_a_folder_without_weights_is_refused(folder):
-    (folder / "model.safetensors").unlink()
-
-    with pytest.raises(BackboneError, match="the CLIP cannot be read"):
         Backbone.load(folder)
 
 

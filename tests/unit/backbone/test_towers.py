@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel
 
 from mvadapter.backbone import towers
@@ -185,6 +186,60 @@ def test_every_site_is_visited_once_a_block_in_order(random_clip):
         "before_attention", "on_q", "on_k", "on_v", "on_o", "beside_attention",
         "before_mlp", "beside_mlp", "after_mlp",
     ]  # fmt: skip
+
+
+class Recorder(BlockAdapter[FrameLayout]):
+    """Keeps what each site was given, and adds nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = {}
+
+    def before_attention(self, tokens, _layout):
+        self.given["before_attention"] = tokens
+        return tokens
+
+    def after_attention(self, output, _layout):
+        self.given["after_attention"] = output
+
+    def beside_attention(self, normed, _layout):
+        self.given["beside_attention"] = normed
+
+    def before_mlp(self, tokens, _layout):
+        self.given["before_mlp"] = tokens
+        return tokens
+
+    def after_mlp(self, output, _layout):
+        self.given["after_mlp"] = output
+
+    def beside_mlp(self, tokens, normed, _layout):
+        self.given["beside_mlp"] = tokens
+        self.given["beside_mlp, normed"] = normed
+
+    def after_block(self, tokens, _layout):
+        self.given["after_block"] = tokens
+        return tokens
+
+
+def test_each_site_is_given_what_its_name_says(random_clip):
+    recorder = Recorder()
+    run(random_clip, recorder)
+
+    def normed(name, tokens):
+        name = f"{random_clip.vision.prefix}.encoder.layers.0.{name}"
+        weight, bias = (random_clip.weights[f"{name}.{part}"] for part in ("weight", "bias"))
+        return F.layer_norm(tokens, tokens.shape[-1:], weight, bias)
+
+    # Radford et al. 2021: x + Attention(norm1(x)), and then x + MLP(norm2(x)).
+    given = recorder.given
+    for got, expected in (
+        ("beside_attention", normed("layer_norm1", given["before_attention"])),
+        ("before_mlp", given["before_attention"] + given["after_attention"]),
+        ("beside_mlp", given["before_mlp"]),
+        ("beside_mlp, normed", normed("layer_norm2", given["before_mlp"])),
+        ("after_block", given["before_mlp"] + given["after_mlp"]),
+    ):
+        torch.testing.assert_close(given[got], expected)
 
 
 def test_sites_are_told_how_rows_form_videos(random_clip):

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison import compare as module
-from mvadapter.comparison.compare import Around, compare
+from mvadapter.comparison.compare import ComparisonSurroundings, compare
 from mvadapter.comparison.plan import read_plan
-from mvadapter.errors import ConfigError, TrainingError
+from mvadapter.errors import ConfigError, DataError, TrainingError
 
 RECIPE = """
 [data]
@@ -60,7 +61,7 @@ def run(tmp_path, monkeypatch):
                 job.result.write_text(json.dumps(found))
 
         monkeypatch.setattr(module, "run_jobs", run_jobs)
-        return compare(plan, tmp_path / "out", Around()), done
+        return compare(plan, tmp_path / "out", ComparisonSurroundings()), done
 
     return run
 
@@ -143,6 +144,44 @@ def test_names_with_the_same_settings_are_trained_once(recipe, run):
     assert len([one for one in done if one[0] == "train"]) == 2
 
 
+def test_runs_under_another_name_of_the_same_settings_are_not_done_again(recipe, run):
+    rates = {"compare.learning_rates": [1e-3]}
+    run(read_plan(recipe, {"compare.methods": ["mv-adapter-tied"], **rates}), {1e-3: 5})
+
+    names = ["mv-adapter", "mv-adapter-tied"]
+    comparison, done = run(read_plan(recipe, {"compare.methods": names, **rates}), {1e-3: 5})
+
+    assert [(found.name, found.runs_of) for found in comparison.methods] == [
+        ("mv-adapter", "mv-adapter-tied"),
+        ("mv-adapter-tied", "mv-adapter-tied"),
+    ]
+    assert not done
+
+
+def test_every_machine_that_worked_in_a_folder_is_told(recipe, run, monkeypatch):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
+    for name in ("one", "other", "one"):
+        monkeypatch.setattr(module, "machine", lambda _device, name=name: name)
+        comparison, _ = run(plan, {1e-3: 5})
+
+    assert comparison.machines == ("one", "other")
+
+
+def test_a_plan_that_does_not_fit_is_refused_before_videos_are_drawn(recipe, run, tmp_path):
+    with pytest.raises(ConfigError, match="does not fit 'tiny'"):
+        run(read_plan(recipe, {"compare.methods": ["mv-adapter-tied-12"]}), {})
+
+    assert not (tmp_path / "out" / "videos").exists()
+
+
+def test_a_missing_table_is_refused_before_a_clip_is_loaded(recipe, run, monkeypatch):
+    monkeypatch.setattr(Backbone, "load", lambda *_args, **_settings: pytest.fail("loaded"))
+    recipe.write_text(RECIPE.replace('"synthetic"', '"captions.csv"'))
+
+    with pytest.raises(DataError, match=r"captions\.csv: no such file; expected a table"):
+        run(read_plan(recipe, {}), {})
+
+
 def test_other_data_in_the_same_folder_are_refused(recipe, run):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     other = recipe.with_name("other.toml")
@@ -160,7 +199,10 @@ def test_the_same_data_elsewhere_go_on(recipe, run):
 
     assert _other(run_here, run_there) is None
     assert _other(run_here, {**run_there, "inputs": {"num_frames": 7}}) == (
-        "inputs.num_frames (6, now 7)"
+        "another inputs.num_frames (6, now 7)"
+    )
+    assert _other({"data_fingerprint": "1a"}, {"data_fingerprint": "2b"}) == (
+        "other videos or captions"
     )
 
 

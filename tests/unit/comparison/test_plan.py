@@ -82,6 +82,19 @@ def test_what_the_recipe_says_of_a_method_holds_for_its_variants(recipe):
     assert paper.bottleneck_width == 128
 
 
+@pytest.mark.parametrize(
+    "name", ["mv-adapter-tied", "mv-adapter-down-out", "mv-adapter-tied-1", "mv-adapter-factor-8",
+             "mv-adapter-unshared", "mv-adapter-authors-gates"],
+)  # fmt: skip
+def test_a_recipe_does_not_untie_the_rows_about_tying(name, recipe):
+    recipe.write_text(RECIPE + '[method]\ntying = "none"\n')
+    assert (
+        read_plan(recipe, {"compare.methods": ["mv-adapter"]}).methods["mv-adapter"].tying == "none"
+    )
+
+    assert read_plan(recipe, {"compare.methods": [name]}).methods[name].tying == "factor"
+
+
 def test_a_recipe_has_variants_of_its_own(recipe):
     recipe.write_text(
         RECIPE + '[method]\nname = "mv-adapter"\nfactor_dim = 3\n'
@@ -115,7 +128,7 @@ def test_the_quick_rate_of_a_method_is_its_variants_too(recipe):
     }
 
 
-def test_the_same_settings_at_other_rates_are_not_one_run(recipe):
+def test_the_same_settings_at_other_rates_are_not_one_run(recipe, tmp_path):
     names = ["mv-adapter-tied", "mv-adapter"]
     plan = read_plan(
         recipe,
@@ -123,13 +136,20 @@ def test_the_same_settings_at_other_rates_are_not_one_run(recipe):
         is_quick=True,
     )
 
-    assert list(same_methods(plan).values()) == names
+    assert list(same_methods(plan, tmp_path).values()) == names
 
 
 def test_a_slip_in_a_variant_shows_where_it_is_not_compared(recipe):
     recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "mv-adapter"\ndepht = 1\n')
 
-    with pytest.raises(ConfigError, match="wide: .*'depht' is not known. Did you mean 'depth'"):
+    with pytest.raises(ConfigError, match=r"variants\.wide 'depht' is not known.* mean 'depth'"):
+        read_plan(recipe, {})
+
+
+def test_a_value_that_a_method_cannot_have_is_told_with_its_name(recipe):
+    recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "lora"\nrank = 0\n')
+
+    with pytest.raises(ConfigError, match=r"\[compare\], wide: rank must"):
         read_plan(recipe, {})
 
 
@@ -183,6 +203,10 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
         ({"compare.seeds": [1, 1]}, "seeds must name at least one, and each once"),
         ({"compare.learning_rates": [0.0]}, "learning rates must be above 0"),
         ({"compare.settings": {"lorra": {}}}, "'lorra' is not known. Did you mean 'lora'"),
+        (
+            {"compare.settings": {"lora": {"rnk": 1}}},
+            r"settings\.lora 'rnk' .* Did you mean 'rank'",
+        ),
         ({"compare.quick_rates": {"lorra": 0.1}}, "'lorra' is not known. Did you mean 'lora'"),
         ({"compare.variants": {"lora": {"method": "lora"}}}, "there is a method of that name"),
         ({"compare.variants": {"../x": {"method": "lora"}}}, "a-z, 0-9 and - only"),
@@ -207,11 +231,11 @@ def test_a_method_that_does_not_fit_is_refused_before_any_trains(recipe, random_
         check_plan(plan, random_clip)
 
 
-def test_variants_with_the_same_settings_are_one_run(recipe):
+def test_variants_with_the_same_settings_are_one_run(recipe, tmp_path):
     methods = ["mv-adapter", "mv-adapter-down-in", "mv-adapter-down-out", "mv-adapter-tied-2"]
     plan = read_plan(recipe, {"compare.methods": methods, "compare.settings": {}})
 
-    assert list(same_methods(plan).values()) == [
+    assert list(same_methods(plan, tmp_path).values()) == [
         "mv-adapter",
         "mv-adapter",
         "mv-adapter-down-out",

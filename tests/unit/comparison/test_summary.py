@@ -1,3 +1,6 @@
+import csv
+import io
+
 import pytest
 
 from mvadapter.comparison.compare import Comparison, Found
@@ -6,16 +9,25 @@ from mvadapter.comparison.summary import Spread, summarise
 from mvadapter.comparison.tables import csv_text, markdown, tables
 
 CLIP_WEIGHTS = 1000
+RUN = {"precision": "float32", "machines": ("here",)}
 
 
 def metrics(recall):
-    recalls = {f"recall_at_{k}": recall for k in (1, 5, 10)}
-    return {**recalls, "median_rank": 2.0, "mean_rank": 3.0, "num_queries": 4, "recall_sum": 1.0}
+    """Another number for everything, so that none can stand for another."""
+    return {
+        "recall_at_1": recall,
+        "recall_at_5": recall + 20,
+        "recall_at_10": recall + 30,
+        "median_rank": recall / 10,
+        "mean_rank": recall / 8,
+        "num_queries": 4,
+        "recall_sum": 3 * recall + 50,
+    }
 
 
 def of_one_seed(recall, hits):
     return {
-        "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall)},
+        "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall + 8)},
         "hits": {"text_to_video": hits, "reversal": hits},
         "groups": {key: list(range(len(hits))) for key in ("text_to_video", "reversal")},
         "skipped": {},
@@ -62,7 +74,7 @@ def summary():
             found("full", CLIP_WEIGHTS, [100.0, 0.0] * 20),
         ),
         num_backbone_weights=CLIP_WEIGHTS,
-        precision="float32",
+        **RUN,
     )
     return summarise(comparison, "small")
 
@@ -109,9 +121,7 @@ def test_queries_of_one_group_are_no_more_evidence_than_one():
             one = of_one_seed(1.0, hits)
             one["groups"] = dict.fromkeys(one["groups"], groups)
             methods.append(found(name, 10, hits, tested={0: one}))
-        comparison = Comparison(
-            methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, precision="float32"
-        )
+        comparison = Comparison(methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, **RUN)
         return summarise(comparison, "b").differences[0].difference
 
     assert difference(alone).mean == difference(together).mean == 50.0
@@ -130,7 +140,7 @@ def test_equal_methods_do_not_differ():
     comparison = Comparison(
         methods=(found("a", 10, same), found("b", 10, same)),
         num_backbone_weights=CLIP_WEIGHTS,
-        precision="float32",
+        **RUN,
     )
 
     (first, *_) = summarise(comparison, "b").differences
@@ -146,7 +156,7 @@ def test_names_that_share_their_runs_are_one_test():
         comparison = Comparison(
             methods=(found("b", 10, worse), found("b-again", 10, worse, runs_of="b"), *others),
             num_backbone_weights=CLIP_WEIGHTS,
-            precision="float32",
+            **RUN,
         )
         found_there = summarise(comparison, "b").differences
         return [(one.name, one.is_real) for one in found_there if one.measure == "text_to_video"]
@@ -176,22 +186,134 @@ def test_many_tests_need_more_evidence_each():
 def test_every_number_stands_in_the_tables(summary):
     text = markdown(tables(summary))
 
-    assert "| small | 2.00 % | 41.0 ± 1.4 |" in text
-    assert "| frozen | 0.00 % | 40.0 |" in text
-    assert "| small | 30.0 | diverged | 0.1 (an end) |" in text
-    assert "### Reversal accuracy by what captions need\n\n| method | order |" in text
-    assert "| small | 20 | 2.00 % | 2.0 MB | 0.500 |" in text
-    assert "| method | adapter | 1 task | 5 tasks | 100 tasks |" in text
-    assert "| small | 0.0 MB | 102.0 % | 22.0 % | 3.0 % |" in text
-    assert "| frozen | -75.0 |" in text
+    # By hand from seeds 0 and 2, which gave recalls of 40 and 42 (48 and 50 from video to text).
+    for lines in (
+        """### Text to video, test split
+
+| method | trained | R@1 | R@5 | R@10 | Sum | MdR | MnR |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| frozen | 0.00 % | 40.0 | 60.0 | 70.0 | 170.0 | 4.0 | 5.0 |
+| small | 2.00 % | 41.0 ± 1.4 | 61.0 ± 1.4 | 71.0 ± 1.4 | 173.0 ± 4.2 | 4.1 ± 0.1 | 5.1 ± 0.2 |
+""",
+        """### Video to text, test split
+
+| method | trained | R@1 | R@5 | R@10 | Sum | MdR | MnR |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| frozen | 0.00 % | 48.0 | 68.0 | 78.0 | 194.0 | 4.8 | 6.0 |
+""",
+        """### Reversal accuracy by what captions need
+
+| method | order |
+|---|--:|
+| frozen | 50.0 |
+""",
+        """### Cost
+
+| method | trained weights | trained | peak memory | seconds a step | videos a second |
+|---|--:|--:|--:|--:|--:|
+| frozen | 0 | 0.00 % | 2.0 MB |  | 10.0 |
+| small | 20 | 2.00 % | 2.0 MB | 0.500 | 10.0 |
+| full | 1,000 | 100.00 % | 2.0 MB | 0.500 | 10.0 |
+""",
+        """| method | adapter | 1 task | 5 tasks | 100 tasks |
+|---|--:|--:|--:|--:|
+| frozen |  | 100.0 % | 20.0 % | 1.0 % |
+| small | 0.0 MB | 102.0 % | 22.0 % | 3.0 % |
+| full | 0.0 MB | 100.0 % | 100.0 % | 100.0 % |
+""",
+        """| method | 0.1 | 0.2 | chosen |
+|---|--:|--:|--:|
+| small | 30.0 | diverged | 0.1 (an end) |
+""",
+    ):
+        assert lines in text
+
+
+def test_a_difference_stands_between_its_bounds(summary):
+    (table,) = [one for one in tables(summary) if one.title.startswith("Difference to small, text")]
+
+    assert table.columns == ("method", "difference", "95 % interval", "p", "real (Holm)")
+    frozen, full = table.rows
+    for name, difference, interval, _, is_real in (frozen, full):
+        low, high = map(float, interval.split(" to "))
+        assert low < float(difference) < high, name
+        assert is_real == ("yes" if high < 0 else "no")
+    assert (frozen[1], full[1]) == ("-75.0", "-25.0")
 
 
 def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
-    header, *rows = csv_text(summary).splitlines()
+    rows = list(csv.DictReader(io.StringIO(csv_text(summary))))
 
-    assert [row.split(",")[0] for row in rows] == ["frozen", "small", "full"]
-    assert "text_to_video.recall_at_1.mean" in header
-    assert "storage_bytes_of_100_tasks" in header
+    assert [row["method"] for row in rows] == ["frozen", "small", "full"]
+    assert {key: rows[1][key] for key in rows[1] if "." not in key} == {
+        "method": "small",
+        "trainable": "20",
+        "share_percent": "2.0",
+        "adapter_bytes": "80",
+        "learning_rate": "0.1",
+        "num_seeds": "2",
+        "seconds_per_step": "0.5",
+        "peak_bytes": "2000000",
+        "videos_per_second": "10.0",
+        # By hand: CLIP is 4,000 bytes and the adapter 80.
+        "storage_bytes_of_1_tasks": "4080",
+        "storage_percent_of_1_tasks": "102.0",
+        "storage_bytes_of_5_tasks": "4400",
+        "storage_percent_of_5_tasks": "22.0",
+        "storage_bytes_of_100_tasks": "12000",
+        "storage_percent_of_100_tasks": "3.0",
+    }
+    measured = {
+        f"{direction}.{key}"
+        for direction in ("text_to_video", "video_to_text")
+        for key in metrics(1.0).keys() - {"num_queries"}
+    } | {"order.text_to_video", "order.reversal", "appearance.text_to_video"}
+    spreads = {f"{name}.{kind}" for name in measured for kind in ("mean", "std")}
+    assert {key for key in rows[1] if "." in key} == spreads
+    assert float(rows[1]["video_to_text.recall_at_5.mean"]) == 69
+    assert float(rows[1]["video_to_text.recall_at_5.std"]) == pytest.approx(2**0.5)
+
+
+def test_the_plots_show_recall_at_1_against_the_share_of_trained_weights(summary):
+    from mvadapter.comparison import plots
+
+    text_to_video, video_to_text = plots._by_share(summary.methods).axes
+    # An error bar is a line and its bars; the frozen CLIP, which trains nothing, is a dotted line.
+    points = {
+        (float(line[0].get_xdata()[0]), float(line[0].get_ydata()[0]))
+        for line in text_to_video.containers
+    }
+    assert points == {(2.0, 41.0), (100.0, 41.0)}
+    assert [float(line.get_ydata()[0]) for line in video_to_text.lines if line.get_ls() == ":"] == [
+        48.0
+    ]
+
+    by_seed, _ = plots._by_seed(summary.methods).axes
+    seeds = [list(map(float, line.get_xdata())) for line in by_seed.lines[::2]]
+    assert seeds == [[40.0], [40.0, 42.0], [40.0, 42.0]]
+
+
+def test_queries_that_all_belong_together_are_not_tested():
+    methods = []
+    for name in ("a", "b"):
+        one = of_one_seed(1.0, [100.0] * 4)
+        one["groups"]["reversal"] = [0] * 4
+        methods.append(found(name, 10, [100.0] * 4, tested={0: one}))
+    comparison = Comparison(methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, **RUN)
+
+    assert [one.measure for one in summarise(comparison, "b").differences] == ["text_to_video"]
+
+
+def test_a_method_larger_than_clip_stands_beside_it_all_the_same():
+    comparison = Comparison(
+        methods=(found("large", CLIP_WEIGHTS + 200, [100.0, 0.0]),),
+        num_backbone_weights=CLIP_WEIGHTS,
+        **RUN,
+    )
+
+    (large,) = summarise(comparison, "large").methods
+    # By hand: 4,000 bytes of CLIP and 4,800 of the method.
+    assert large.storage[0].num_bytes == 8800
 
 
 ABOUT = {

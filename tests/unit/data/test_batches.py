@@ -105,6 +105,20 @@ def test_a_loader_gives_squares_of_the_models_size(loader):
     assert frames.dtype == torch.uint8
 
 
+def test_the_first_readable_records_are_found_behind_bad_ones(tmp_path):
+    good = write_video(tmp_path / "good.mp4", 10)
+    records = [
+        Record(id=str(i), video=video, captions=("one",))
+        for i, video in enumerate([tmp_path / "gone.mp4", good, good, good])
+    ]
+
+    with FrameLoader(records, SETTINGS.decode) as loader:
+        found = loader.first_readable(2)
+
+    assert [position for position, _ in found] == [1, 2]
+    assert all(len(frames) == 4 for _, frames in found)
+
+
 def test_a_kept_record_is_not_decoded_again(loader):
     assert loader.frames(0) is loader.frames(0)
 

@@ -50,3 +50,4 @@ def test_frames_stored_for_another_clip_are_passed_over_and_that_is_said(
         assert loader.frames(0).shape == (4, 3, 32, 32)
         assert loader.frames(0).dtype == torch.uint8
     assert "stored for other settings (4-uniform-16px), so the videos are decoded" in caplog.text
+    assert "--frames --num-frames 4 --sampling uniform --image-px 32" in caplog.text

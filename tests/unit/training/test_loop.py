@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from mvadapter import load_adapter
 from mvadapter.encoder.checkpoint import read_record
-from mvadapter.errors import TrainingError
+from mvadapter.errors import DataError, TrainingError
 from mvadapter.training.loop import Surroundings, selection_score, split_records, train
 from mvadapter.training.recipe import read_recipe
 
@@ -183,6 +183,16 @@ def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
 
     assert result.is_finished
     assert list(result.skipped) == [records[0].id]
+
+
+def test_a_split_without_one_readable_video_is_refused_at_once(recipe, records, tmp_path):
+    gone = [dataclasses.replace(record, video=tmp_path / f"gone {record.id}") for record in records]
+    steps = []
+    surroundings = Surroundings(on_step=lambda *_: steps.append(1))
+
+    with pytest.raises(DataError, match=r"none of the \d+ videos can be read; .*gone 0\.mp4"):
+        train(recipe, gone, tmp_path / "adapter", surroundings)
+    assert not steps
 
 
 def test_groups_are_held_out_whole(recipe, records):

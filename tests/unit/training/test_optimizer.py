@@ -35,7 +35,7 @@ def test_matrices_decay_and_nothing_else_does(random_clip):
 
 def test_biases_of_clip_beside_an_adapter_take_a_fiftieth_of_the_rate(random_clip):
     # The authors' released configurations: 1e-7 beside 5e-6.
-    found = optimised(MvAdapterConfig(trains_biases=True), random_clip)
+    found = optimised(MvAdapterConfig(has_trained_biases=True), random_clip)
 
     rates = {name.startswith("backbone."): group["lr"] for name, group in found.items()}
     assert rates == {True: pytest.approx(0.01), False: 0.5}

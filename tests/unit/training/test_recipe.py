@@ -1,3 +1,5 @@
+import os.path
+
 import pytest
 
 from mvadapter import FrozenConfig, MvAdapterConfig
@@ -24,6 +26,24 @@ def test_a_recipe_of_one_line_takes_the_defaults(tmp_path):
     assert read.method == MvAdapterConfig()
     assert read.data.path == str(tmp_path / "captions.csv")
     assert read.train == TrainSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "read_as"),
+    [
+        ("clips/vit", "{}/clips/vit"),
+        ("../clips", "{}/../clips"),
+        ("openai/clip-vit-base-patch16", "openai/clip-vit-base-patch16"),
+        ("tiny", "tiny"),
+    ],
+)
+def test_a_clip_folder_starts_from_the_recipe_and_a_hub_id_from_nowhere(tmp_path, name, read_as):
+    (tmp_path / "clips" / "vit").mkdir(parents=True)
+    (tmp_path / "tiny").mkdir()
+
+    read = read_recipe(recipe(tmp_path, f"data.path = 't'\nbackbone.name = '{name}'\n"))
+
+    assert read.backbone.name == os.path.normpath(read_as.format(tmp_path))
 
 
 def test_everything_can_be_set(tmp_path):
@@ -75,6 +95,7 @@ def test_an_override_of_what_is_no_table_is_refused(tmp_path):
     ("text", "message"),
     [
         ("[data]\npath = 't'\n[trian]\n", "table of .* 'trian' is not known. Did you mean 'train'"),
+        ("data.path = 't'\n[comparison]\n", "Did you mean 'compare'"),
         ("data.path = 't'\ntrain.epoch = 3", r"setting of .* \[train\] 'epoch' .* mean 'epochs'"),
         ("data.path = 't'\nmethod.bottleneck = 3", "Did you mean 'bottleneck_width'"),
         ("data.path = 't'\nmethod.name = 'mv-adaptor'", "method 'mv-adaptor' .* 'mv-adapter'"),

@@ -1,6 +1,7 @@
 """The recipes that the repository ships: each parses, validates, and takes a step."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,18 @@ def test_every_method_of_the_study_fits_the_tiny_clip():
     plan = read_plan(_FOLDER / "synthetic.toml", {})
 
     assert len(check_plan(plan, Backbone.load("tiny"))) == 12
+
+
+def test_the_quick_study_takes_the_rates_that_the_study_found():
+    found = json.loads((_FOLDER.parent / "docs" / "study" / "results.json").read_text())
+    rates = {row["name"]: row["learning_rate"] for row in found["methods"]}
+
+    plan = read_plan(_FOLDER / "synthetic.toml", {}, is_quick=True)
+
+    assert rates.keys() == plan.methods.keys()
+    for name, (rate,) in plan.learning_rates.items():
+        # The search writes the rates beyond its grid with all their digits.
+        assert name == "frozen" or rate == pytest.approx(rates[name], rel=0.01)
 
 
 @pytest.mark.parametrize("name", RECIPES)

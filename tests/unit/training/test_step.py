@@ -8,6 +8,7 @@ import torch
 from mvadapter import Encoder, build_adapter
 from mvadapter.adapters.full import FullConfig
 from mvadapter.encoder.encode import Inputs
+from mvadapter.errors import TrainingError
 from mvadapter.training.step import take_step
 
 
@@ -35,3 +36,23 @@ def test_a_temperature_at_its_bound_still_learns(random_clip, start):
     # Radford et al. 2021, section 2.5: the factor is 100 at most; it may come down again.
     assert encoder.temperature == pytest.approx(100)
     assert scale.grad is not None and scale.grad != 0
+
+
+def test_too_little_memory_says_what_takes_less(random_clip, monkeypatch):
+    encoder = Encoder(random_clip, build_adapter(FullConfig(), random_clip))
+    size = random_clip.vision.image_px
+
+    def embed(*_videos):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+    monkeypatch.setattr(Encoder, "embed_videos", embed)
+
+    with pytest.raises(TrainingError, match=r"^CUDA out of memory; set .*gradient_checkpointing"):
+        take_step(
+            encoder,
+            torch.optim.SGD(encoder.trainable_parameters().values(), lr=0.1),
+            [torch.zeros(2, 3, size, size, dtype=torch.uint8)] * 2,
+            ["a dog", "a cat"],
+            precision="float32",
+            max_gradient_norm=1.0,
+        )
