@@ -251,6 +251,10 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
             "no: no such folder; expected one with video files",
         ),
         (
+            ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "--num-frames", "3"],
+            "--num-frames and --sampling say which --frames are stored; add it",
+        ),
+        (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "-o", "t.txt"],
             "t.txt: tables end in .csv, .jsonl, .parquet",
         ),

@@ -61,9 +61,8 @@ def test_the_output_equals_the_peers(peer):
     torch.testing.assert_close(module(tokens, *more), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_every_gradient_is_that_of_the_peers_function(peer):
-    # The peers left outputs alone. What computes these has their function's derivative, which is
-    # what differences of it say, in float64.
+def test_every_gradient_is_the_derivative_of_what_equals_the_peers_output(peer):
+    # The peers' files hold no gradients; differences of the output, in float64, say what they are.
     module, tokens, _, more = peer
     weights = {name: weight.detach().double() for name, weight in module.named_parameters()}
     values = [tokens.double(), *weights.values()]

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,10 +141,9 @@ def _check_device(device: str | torch.device) -> None:
 
 def _read_config(source: str) -> CLIPConfig:
     _check_source(source)
-    # Without a network it would tell of every attempt; what came of them is told below.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
+        with _quiet_hub():
+            fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
     except (OSError, ValueError) as error:
         raise BackboneError(_unreachable(source, error)) from error
     if fields.get("model_type") != "clip":
@@ -156,6 +156,18 @@ def _read_config(source: str) -> CLIPConfig:
     # transformers checks fields with exceptions that have no base in common.
     except Exception as error:
         raise BackboneError(_unreachable(source, error)) from error
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without a network the hub's client would tell of every attempt; one line says what came."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _check_source(source: str) -> None:

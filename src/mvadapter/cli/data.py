@@ -73,6 +73,8 @@ def prepare(
     from mvadapter.data.prepare import find_records, write_prepared
     from mvadapter.data.table import check_suffix
 
+    if not frames and (num_frames or sampling):
+        raise ConfigError("--num-frames and --sampling say which --frames are stored; add it")
     row = DATASETS[dataset]
     table = output or row.usual_table
     check_suffix(table)

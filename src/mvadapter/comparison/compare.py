@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
-from mvadapter.comparison.machine import machine
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
@@ -21,11 +20,12 @@ from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import locked, write_text
 from mvadapter.training.loop import selection_score, split_records
-from mvadapter.training.recipe import PLACES
+from mvadapter.training.recipe import FREE_SETTINGS
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
 _DATA = "data_fingerprint"
+_ORIGIN = {"commit", "machine"}
 # How often the search goes on where the best learning rate is the last one that was tried.
 _EXTENSIONS = 2
 
@@ -66,6 +66,8 @@ class Found:
     cost: dict[str, Any]
     commits: tuple[str, ...]
     """Of the code of all its runs, those of the search among them."""
+    machines: tuple[str, ...]
+    """Of all its runs, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +79,16 @@ class Comparison:
     num_backbone_weights: int
     precision: str
     """What all runs were trained in."""
-    machines: tuple[str, ...]
-    """Where it was worked at, in the order in which they came in."""
 
     @property
     def commits(self) -> tuple[str, ...]:
         """Of the code that all runs were made with; several where it changed on the way."""
         return tuple(sorted({commit for found in self.methods for commit in found.commits}))
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """That all runs were made on; several where the folder went from one to another."""
+        return tuple(sorted({machine for found in self.methods for machine in found.machines}))
 
     @property
     def skipped_in_training(self) -> dict[str, str]:
@@ -117,14 +122,21 @@ def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> C
     refusal = ConfigError(f"{folder}: another comparison is running there")
     with locked(folder / _LOCK, refusal):
         surroundings.on_stage("getting ready")
-        # What can be refused is asked for first: a table before a CLIP that may be a download, and
-        # all of it before videos are drawn.
-        records = [] if plan.recipe.data.is_drawn else plan.recipe.records(folder)
+        # A table is looked at before the CLIP, which may be a download; videos are drawn last.
+        videos, records = folder / "videos", []
+        if not plan.recipe.data.is_drawn:
+            records = plan.recipe.records(videos)
         backbone = Backbone.load(plan.recipe.backbone.name, device=surroundings.device)
         trainable = check_plan(plan, backbone)
-        records = records or plan.recipe.records(folder / "videos")
+        said = _read_plan(folder / _PLAN)
+        plan = _settle_precision(plan, said, backbone)
+        _refuse_other(said, plan.as_table(), folder)
+        records = records or plan.recipe.records(videos)
         _check_records(plan, records, trainable)
-        plan, machines = _settle(plan, folder, records, backbone)
+        says = {**plan.as_table(), _DATA: fingerprint(records)}
+        _refuse_other(said, says, folder)
+        methods = {**said.get("methods", {}), **says["methods"]}
+        write_text(folder / _PLAN, json.dumps({**says, "methods": methods}, indent=2) + "\n")
         # What the processes measure of memory begins where this one ends.
         num_backbone_weights = backbone.num_weights
         del backbone
@@ -132,7 +144,6 @@ def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> C
             methods=tuple(_Work(plan, folder, surroundings, trainable).go()),
             num_backbone_weights=num_backbone_weights,
             precision=plan.recipe.train.precision,
-            machines=machines,
         )
 
 
@@ -278,8 +289,9 @@ class _Work:
             search={} if rate is None else self._sums(first),
             trained=trained,
             tested=tested,
-            cost={key: value for key, value in cost.items() if key != "commit"},
+            cost={key: value for key, value in cost.items() if key not in _ORIGIN},
             commits=tuple(run["commit"] for run in runs),
+            machines=tuple(run["machine"] for run in runs),
         )
 
 
@@ -290,7 +302,7 @@ def _read(job: Job) -> dict[str, Any]:
         raise TrainingError(
             f"{job.result}: not the JSON that it was written as; delete it to do that run again"
         ) from error
-    if "commit" not in found:
+    if not found.keys() >= _ORIGIN:
         raise TrainingError(
             f"{job.result}: another version of mvadapter wrote it; name a new folder with --output"
         )
@@ -336,38 +348,28 @@ def _check_records(plan: Plan, records: Sequence[Record], trainable: dict[str, i
         )
 
 
-def _settle(
-    plan: Plan, folder: Path, records: Sequence[Record], backbone: Backbone
-) -> tuple[Plan, tuple[str, ...]]:
-    """Keep what the runs in a folder have in common, and refuse another plan there.
+def _settle_precision(plan: Plan, said: Mapping[str, Any], backbone: Backbone) -> Plan:
+    """Settle precision "auto" once, for all runs of a folder."""
+    train = plan.recipe.train
+    if train.precision != "auto":
+        return plan
+    frozen = build_adapter(FrozenConfig(), backbone)
+    bare = Encoder(backbone, frozen, inputs=plan.recipe.inputs)
+    precision = said["train"]["precision"] if said else choose_precision("auto", bare)
+    train = dataclasses.replace(train, precision=precision)
+    return dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, train=train))
 
-    Precision "auto" is settled here, once for all runs.
 
-    Returns:
-        The plan, and the machines that have worked in this folder, this one among them.
+def _refuse_other(said: Mapping[str, Any], says: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a plan in a folder that holds runs of another recipe, or of other data.
 
     Raises:
-        ConfigError: The folder holds runs of another recipe, or of other data.
+        ConfigError: It does.
     """
-    path, train = folder / _PLAN, plan.recipe.train
-    said = _read_plan(path)
-    if train.precision == "auto":
-        frozen = build_adapter(FrozenConfig(), backbone)
-        bare = Encoder(backbone, frozen, inputs=plan.recipe.inputs)
-        precision = said["train"]["precision"] if said else choose_precision("auto", bare)
-        train = dataclasses.replace(train, precision=precision)
-        plan = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, train=train))
-    says = {**plan.as_table(), _DATA: fingerprint(records)}
     if said and (what := _other(said, says)):
         raise ConfigError(
             f"{folder}: holds a comparison with {what}; name a new folder with --output"
         )
-    methods = {**said.get("methods", {}), **says["methods"]}
-    here = machine(str(backbone.device))
-    machines = tuple(dict.fromkeys([*said.get("machines", ()), here]))
-    kept = {**says, "methods": methods, "machines": machines}
-    write_text(path, json.dumps(kept, indent=2) + "\n")
-    return plan, machines
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
@@ -388,7 +390,7 @@ def _read_plan(path: Path) -> dict[str, Any]:
 
 def _other(said: Any, says: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON
     """Name the first setting in which two plans differ; methods that only one has do not count."""
-    if name in PLACES:
+    if name in FREE_SETTINGS:
         return None
     if not (isinstance(said, dict) and isinstance(says, dict)):
         if said == says:

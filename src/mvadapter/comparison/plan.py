@@ -265,8 +265,8 @@ def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
             if longest is not None and getattr(inputs, setting) > longest:
                 raise ConfigError(
                     f"{name} takes {setting} up to {longest}, but the recipe's are "
-                    f"{getattr(inputs, setting)}; leave {name} out, or give it more in "
-                    f"[compare.settings.{name}]"
+                    f"{getattr(inputs, setting)}; leave {name} out, or set what it takes in "
+                    f"[compare]"
                 )
     return counts
 

@@ -17,6 +17,7 @@ import torch
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.checkout import commit
+from mvadapter.comparison.machine import machine
 from mvadapter.comparison.measure import measure, measure_cost
 from mvadapter.data.records import Record
 from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
@@ -75,7 +76,8 @@ def do(job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], ob
     # A killed comparison's process may still be saving where it is.
     with locked(job.folder / _LOCK, None), suppress(_Stopped):
         if not job.result.is_file():
-            found = {"commit": commit(), **_do(job, should_stop, on_share)}
+            origin = {"commit": commit(), "machine": machine(job.device)}
+            found = origin | _do(job, should_stop, on_share)
             write_text(job.result, json.dumps(found) + "\n")
         if job.kind == "train":
             # The moments of the optimiser are twice the adapter, and nothing goes on from here.

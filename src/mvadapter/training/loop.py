@@ -28,7 +28,7 @@ from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
-from mvadapter.training.recipe import PLACES, Recipe
+from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
 
@@ -193,8 +193,6 @@ def _train(
         open_frames(encoder, parts.train, table, **reading) as train_frames,
         open_frames(encoder, parts.selection, table, **reading) as selection_frames,
     ):
-        # Rather than a run of empty steps.
-        train_frames.first_readable(1)
         loaders = (train_frames, selection_frames)
         return _Run(recipe, parts, encoder, loaders, folder, surroundings).go()
 
@@ -241,6 +239,9 @@ class _Run:
     def go(self) -> TrainingResult:
         """Train to the end, or until asked to stop."""
         progress = self._progress
+        if progress.step < len(self._steps):
+            # Rather than a run of empty steps.
+            _check_readable(self._train_frames, self._parts.train)
         with RunLog(self._folder / "run", progress.step) as log:
             while progress.step < len(self._steps):
                 step = self._steps[progress.step]
@@ -387,6 +388,21 @@ def selection_score(metrics: Mapping[str, float]) -> tuple[float, float]:
     return round(recalls, 6), -ranks
 
 
+def _check_readable(frames: FrameLoader, records: Sequence[Record]) -> None:
+    """Refuse videos of which not even two can be read, before anything is trained on them.
+
+    Raises:
+        DataError: No video can be read.
+        TrainingError: One alone can.
+    """
+    readable = frames.first_readable(2)
+    if len(readable) < 2:
+        raise TrainingError(
+            f"{records[readable[0][0]].id} alone of {len(records)} videos can be read; a batch "
+            f"takes its negatives from other videos"
+        )
+
+
 def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: Path) -> None:
     """Refuse to continue a run with another recipe or other data.
 
@@ -398,7 +414,7 @@ def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: P
         for table, settings in recipe.items()
         for old in [progress.recipe.get(table) or {}]
         for key, value in settings.items()
-        if old.get(key) != value and f"{table}.{key}" not in PLACES
+        if old.get(key) != value and f"{table}.{key}" not in FREE_SETTINGS
     ]
     if progress.data_fingerprint != data:
         others.append("other videos or captions")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os.path
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,11 +21,11 @@ from mvadapter.settings import settings_from_table, table_from_settings
 
 SelectOn: TypeAlias = Literal["holdout", "test"]
 _SYNTHETIC = "synthetic"
-_NO_PATHS = ("", _SYNTHETIC, "tiny")
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
-PLACES = ("data.path", "data.videos")
-"""Where data lie, which may change while a run is stopped: what they are has a fingerprint."""
+FREE_SETTINGS = ("data.path", "data.videos", "train.gradient_checkpointing")
+"""What may change while a run is stopped: where the data lie (what they are has a fingerprint), and
+what takes less memory for the same result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,14 +215,18 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    for name, key in (("data", "path"), ("data", "videos"), ("backbone", "name")):
-        table = tables.get(name)
-        value = table.get(key) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(value, str) and value not in _NO_PATHS:
-            beside = Path(os.path.normpath(path.parent / value))
-            # What is no folder may be a hub id.
-            if name == "data" or value.startswith(".") or beside.is_dir():
-                table[key] = str(beside)
+    data = tables.get("data", {})
+    for key in ("path", "videos"):
+        value = data.get(key) if isinstance(data, dict) else None
+        if isinstance(value, str) and value not in ("", _SYNTHETIC):
+            data[key] = str(path.parent / value)
+    backbone = tables.get("backbone", {})
+    name = backbone.get("name") if isinstance(backbone, dict) else None
+    if isinstance(name, str) and name != "tiny":
+        folder = path.parent / name
+        # What is no folder may be a hub id. Whole, because adapters remember it.
+        if name.startswith(".") or folder.is_dir():
+            backbone["name"] = str(folder.resolve())
     return tables
 
 

@@ -56,7 +56,12 @@ def run(tmp_path, monkeypatch):
                 recall, rank = score if isinstance(score, tuple) else (score, 1)
                 metrics = {"text_to_video_recall_at_1": recall, "text_to_video_mean_rank": rank}
                 metrics = {name: float(value) for name, value in metrics.items() if score}
-                found = {"commit": "abc", "metrics": metrics or None, "skipped": {}}
+                found = {
+                    "commit": "abc",
+                    "machine": "here",
+                    "metrics": metrics or None,
+                    "skipped": {},
+                }
                 job.folder.mkdir(parents=True, exist_ok=True)
                 job.result.write_text(json.dumps(found))
 
@@ -158,13 +163,15 @@ def test_runs_under_another_name_of_the_same_settings_are_not_done_again(recipe,
     assert not done
 
 
-def test_every_machine_that_worked_in_a_folder_is_told(recipe, run, monkeypatch):
+def test_every_machine_that_a_run_is_of_is_told(recipe, run, tmp_path):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
-    for name in ("one", "other", "one"):
-        monkeypatch.setattr(module, "machine", lambda _device, name=name: name)
-        comparison, _ = run(plan, {1e-3: 5})
+    run(plan, {1e-3: 5})
+    (result,) = (tmp_path / "out").rglob("rate-0.001-seed-4/train.json")
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"machine": "another"}))
 
-    assert comparison.machines == ("one", "other")
+    comparison, _ = run(plan, {1e-3: 5})
+
+    assert comparison.machines == ("another", "here")
 
 
 def test_a_plan_that_does_not_fit_is_refused_before_videos_are_drawn(recipe, run, tmp_path):
@@ -182,13 +189,25 @@ def test_a_missing_table_is_refused_before_a_clip_is_loaded(recipe, run, monkeyp
         run(read_plan(recipe, {}), {})
 
 
-def test_other_data_in_the_same_folder_are_refused(recipe, run):
+def test_other_data_in_the_same_folder_are_refused(recipe, run, tmp_path):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     other = recipe.with_name("other.toml")
     other.write_text(RECIPE.replace("train_twins = 6", "train_twins = 7"))
+    drawn = {path.name for path in (tmp_path / "out" / "videos").iterdir()}
 
     with pytest.raises(ConfigError, match="another synthetic.train_twins"):
         run(read_plan(other, {}), {})
+
+    assert {path.name for path in (tmp_path / "out" / "videos").iterdir()} == drawn
+
+
+def test_what_takes_less_memory_for_the_same_result_may_change(recipe, run):
+    run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
+
+    thrifty = read_plan(recipe, {"train.gradient_checkpointing": True})
+    _, done = run(thrifty, {1e-3: 4, 1e-2: 5, 0.1: 1})
+
+    assert not done
 
 
 def test_the_same_data_elsewhere_go_on(recipe, run):

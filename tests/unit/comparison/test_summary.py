@@ -9,7 +9,7 @@ from mvadapter.comparison.summary import Spread, summarise
 from mvadapter.comparison.tables import csv_text, markdown, tables
 
 CLIP_WEIGHTS = 1000
-RUN = {"precision": "float32", "machines": ("here",)}
+RUN = {"precision": "float32"}
 
 
 def metrics(recall):
@@ -61,6 +61,7 @@ def found(name, trainable, hits, **more):
         "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
         "cost": cost,
         "commits": ("abc",),
+        "machines": ("here",),
     }
     return Found(**{**values, **more})
 

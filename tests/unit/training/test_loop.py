@@ -192,7 +192,21 @@ def test_a_split_without_one_readable_video_is_refused_at_once(recipe, records, 
 
     with pytest.raises(DataError, match=r"none of the \d+ videos can be read; .*gone 0\.mp4"):
         train(recipe, gone, tmp_path / "adapter", surroundings)
+    with pytest.raises(TrainingError, match=r"^0\.mp4 alone of \d+ videos can be read"):
+        train(recipe, [records[0], *gone[1:]], tmp_path / "other", surroundings)
     assert not steps
+
+
+def test_a_finished_run_is_told_again_without_its_videos(recipe, records, tmp_path):
+    shutil.copytree(records[0].video.parent, tmp_path / "videos")
+    copies = [
+        dataclasses.replace(record, video=tmp_path / "videos" / record.video.name)
+        for record in records
+    ]
+    told = train(recipe, copies, tmp_path / "adapter")
+    shutil.rmtree(tmp_path / "videos")
+
+    assert train(recipe, copies, tmp_path / "adapter") == told
 
 
 def test_groups_are_held_out_whole(recipe, records):

@@ -33,6 +33,8 @@ def test_a_recipe_of_one_line_takes_the_defaults(tmp_path):
     [
         ("clips/vit", "{}/clips/vit"),
         ("../clips", "{}/../clips"),
+        ("./missing", "{}/missing"),
+        ("synthetic", "{}/synthetic"),
         ("openai/clip-vit-base-patch16", "openai/clip-vit-base-patch16"),
         ("tiny", "tiny"),
     ],
@@ -40,10 +42,12 @@ def test_a_recipe_of_one_line_takes_the_defaults(tmp_path):
 def test_a_clip_folder_starts_from_the_recipe_and_a_hub_id_from_nowhere(tmp_path, name, read_as):
     (tmp_path / "clips" / "vit").mkdir(parents=True)
     (tmp_path / "tiny").mkdir()
+    (tmp_path / "synthetic").mkdir()
 
-    read = read_recipe(recipe(tmp_path, f"data.path = 't'\nbackbone.name = '{name}'\n"))
+    read = read_recipe(recipe(tmp_path, f"data.path = 'tiny'\nbackbone.name = '{name}'\n"))
 
     assert read.backbone.name == os.path.normpath(read_as.format(tmp_path))
+    assert read.data.path == str(tmp_path / "tiny")
 
 
 def test_everything_can_be_set(tmp_path):
