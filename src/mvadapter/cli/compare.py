@@ -89,6 +89,7 @@ def compare(
     about = {
         "commit": ", ".join(comparison.commits),
         "machine": "; ".join(comparison.machines),
+        "threads of a run": " or ".join(map(str, comparison.num_threads)),
         "precision": comparison.precision,
         "recipe": plan.as_table(),
         "missing": missing,

@@ -153,6 +153,6 @@ def _plain_progress(title: str) -> Advance:
         tenth = int(10 * done / max(total, 1))
         if tenth > said:
             said = tenth
-            say(f"{title}: {done:.0f} of {total}{f', {note}' if note else ''}")
+            say(f"{title}: {round(done, 1):g} of {total}{f', {note}' if note else ''}")
 
     return advance

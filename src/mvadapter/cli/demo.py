@@ -1,6 +1,8 @@
 """``mvadapter demo``: the whole path, from videos that it draws to searches that it answers."""
 
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,6 +141,8 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
     """Measure both directions and reversal accuracy on drawn videos, in percent."""
     from dataclasses import asdict
 
+    import numpy as np
+
     from mvadapter.data.stories import reverse_caption
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
@@ -155,9 +159,14 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
         "video_to_text_recall_at_1": ranks.video_to_text.hits(1),
         "reversal_accuracy": reversal.numpy(),
     }
+    # A video and its twin are no two pieces of evidence; each has one caption.
+    twins = np.unique([record.unit for record in embedded.kept], return_inverse=True)[1]
     num_trainable = sum(p.numel() for p in encoder.trainable_parameters().values())
     return {
-        **{name: asdict(bootstrap_interval(100 * values)) for name, values in hits.items()},
+        **{
+            name: asdict(bootstrap_interval(100 * values, group=twins))
+            for name, values in hits.items()
+        },
         "num_trainable": num_trainable,
         "share_percent": 100 * num_trainable / encoder.backbone.num_weights,
         "training_seconds": 0.0,
@@ -209,15 +218,25 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
     for search in result["searches"]:
         for rank, found in enumerate(search["found"], start=1):
             query = search["query"] if rank == 1 else ""
-            rows.append([query, found["caption"], f"{found['score']:.3f}"])
-    console.print_table("Searches", ["query", "found", "score"], rows, text_columns=2)
+            is_right = "*" if found["caption"] == search["query"] else ""
+            rows.append([query, found["caption"] + is_right, f"{found['score']:.3f}"])
+    console.print_table(
+        "Searches (* the video of the query)", ["query", "found", "score"], rows, text_columns=2
+    )
 
     def cell(interval: dict[str, float]) -> str:
         return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
 
     console.print_table(
         f"{result['test_videos']} test videos, percent with 95 % bootstrap intervals",
-        ["", "text to video R@1", "video to text R@1", "reversal accuracy", "trained", "seconds"],
+        [
+            "",
+            "text to video R@1",
+            "video to text R@1",
+            "reversal accuracy",
+            "trained",
+            "trained in",
+        ],
         [
             [
                 name,
@@ -225,7 +244,7 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
                 cell(method["video_to_text_recall_at_1"]),
                 cell(method["reversal_accuracy"]),
                 f"{method['share_percent']:.1f} %",
-                f"{method['training_seconds']:.0f}",
+                f"{method['training_seconds']:.0f} s" if method["num_trainable"] else "",
             ]
             for name, method in result["methods"].items()
         ],
@@ -234,5 +253,13 @@ def _print_result(result: dict[str, Any], output: Path) -> None:
         f"Reversal accuracy: choosing between a caption and its reverse for a video and for the "
         f"same frames backwards; without a sense of order it is 50.\n"
         f"Everything lies in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
-        f'Ask more: mvadapter search {output / "index"} "a red circle grows"'
+        f"Ask more: {_command()} search {shlex.quote(str(output / 'index'))} "
+        f"{shlex.quote(result['searches'][0]['found'][0]['caption'])}"
+    )
+
+
+def _command() -> str:
+    """How this very command is called from a shell."""
+    return (
+        "mvadapter" if shutil.which("mvadapter") else f"{shlex.quote(sys.executable)} -m mvadapter"
     )

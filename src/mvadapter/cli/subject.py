@@ -147,7 +147,7 @@ def _rows_of(table: Path, records: "list[Record]", split: str) -> "list[Record]"
             f"split of {table}",
             split,
             {record.split for record in records},
-            "The column split says which rows are of it; --split names another.",
+            "Rows without a column split are all of 'train'; --split names another.",
         )
     return found
 

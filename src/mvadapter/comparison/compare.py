@@ -91,6 +91,12 @@ class Comparison:
         return tuple(sorted({machine for found in self.methods for machine in found.machines}))
 
     @property
+    def num_threads(self) -> tuple[int, ...]:
+        """That runs had on the CPU, on which the last bits of a training depend."""
+        runs = [one for found in self.methods for one in found.trained.values()]
+        return tuple(sorted({one["num_threads"] for one in runs}))
+
+    @property
     def skipped_in_training(self) -> dict[str, str]:
         """Videos of the train split without frames: record id -> reason."""
         return _skipped([one for found in self.methods for one in found.trained.values()])

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from mvadapter.data.batches import stack_videos
+from mvadapter.data.batches import FrameBytes, stack_videos
 from mvadapter.data.records import Record
 from mvadapter.data.stories import NEEDS, reverse_caption
 from mvadapter.data.synthetic import need_of
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import autocast, choose_precision
+from mvadapter.encoder.precision import Precision, autocast, choose_precision
 from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
@@ -159,6 +159,9 @@ def measure_cost(
     taken = [readable[i % len(readable)] for i in range(size)]
     frames = [frames for _, frames in taken]
     captions = [records[position].captions[0] for position, _ in taken]
+    # Before any step, after which the allocator keeps what a process that only embeds gives back
+    # to the system each time.
+    videos_per_second = size / _seconds_to_embed(encoder, frames, precision)
     seconds_per_step, peak_bytes = 0.0, 0
     if encoder.trainable_parameters():
         optimizer = build_optimizer(encoder, recipe.train)
@@ -173,20 +176,25 @@ def measure_cost(
                 max_gradient_norm=recipe.train.max_gradient_norm,
             )
 
+        _forget_peak(device)
         seconds_per_step = _median_seconds(step, device)
         peak_bytes = _peak_bytes(device) - before
-    # After the steps, whose peak would count it twice.
+    return Cost(
+        seconds_per_step=seconds_per_step,
+        peak_bytes=peak_bytes,
+        videos_per_second=videos_per_second,
+    )
+
+
+def _seconds_to_embed(encoder: Encoder, frames: list[FrameBytes], precision: Precision) -> float:
+    device = encoder.backbone.device
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
 
     def embed() -> None:
         with torch.inference_mode(), autocast(encoder, precision):
             encoder.embed_videos(pixels, mask)
 
-    return Cost(
-        seconds_per_step=seconds_per_step,
-        peak_bytes=peak_bytes,
-        videos_per_second=size / _median_seconds(embed, device),
-    )
+    return _median_seconds(embed, device)
 
 
 def _median_seconds(work: Callable[[], Any], device: torch.device) -> float:

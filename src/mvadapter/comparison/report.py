@@ -31,7 +31,7 @@ def write_report(summary: Summary, about: Mapping[str, Any], folder: Path) -> di
     write_text(folder / "results.csv", csv_text(summary))
     says = "\n".join(
         f"- {key}: {about[key]}"
-        for key in ("command", "commit", "machine", "versions", "precision")
+        for key in ("command", "commit", "machine", "threads of a run", "versions", "precision")
     )
     if left_out := len(about["missing"]) + len(about["skipped"]):
         says += f"\n- left out of the test split, alike for all methods: {left_out} videos"

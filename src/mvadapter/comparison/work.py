@@ -118,6 +118,7 @@ def _train(
         "metrics": result.metrics,
         "best_epoch": result.best_epoch,
         "num_steps": result.num_steps,
+        "num_threads": torch.get_num_threads(),
         "adapter_bytes": (job.folder / WEIGHTS_FILE).stat().st_size,
         "skipped": result.skipped,
     }

@@ -198,5 +198,8 @@ class FrameLoader:
             except VideoError as error:
                 reason = reason or str(error)
         if not found:
-            raise DataError(f"none of the {len(self._records)} videos can be read; {reason}")
+            raise DataError(
+                f"none of the {len(self._records)} videos can be read; {reason} (--videos, or "
+                f"data.videos, names the folder that their names start from)"
+            )
         return found

@@ -59,6 +59,7 @@ def run(tmp_path, monkeypatch):
                 found = {
                     "commit": "abc",
                     "machine": "here",
+                    "num_threads": train.seed,
                     "metrics": metrics or None,
                     "skipped": {},
                 }
@@ -172,6 +173,8 @@ def test_every_machine_that_a_run_is_of_is_told(recipe, run, tmp_path):
     comparison, _ = run(plan, {1e-3: 5})
 
     assert comparison.machines == ("another", "here")
+    # The jobs here say their seeds.
+    assert comparison.num_threads == (3, 4)
 
 
 def test_a_plan_that_does_not_fit_is_refused_before_videos_are_drawn(recipe, run, tmp_path):

@@ -321,6 +321,7 @@ ABOUT = {
     "command": "mvadapter compare",
     "commit": "1a",
     "machine": "here",
+    "threads of a run": "2",
     "versions": "1",
     "precision": "float32",
     "missing": [],
