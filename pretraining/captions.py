@@ -12,7 +12,7 @@ from functools import cache
 
 from facts import DETAILS, THINGS, Fact, Thing, all_facts, alternatives, holds, pose
 
-from mvadapter.data.scenes import Shape
+from mvadapter.synthetic.scenes import Shape
 
 HELD_OUT_SHARE = 10
 """One fact in this many is held out."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mvadapter.data.scenes import COLORS, KINDS, Shape
+from mvadapter.synthetic.scenes import COLORS, KINDS, Shape
 
 PLACES: dict[str, tuple[float, float]] = {
     "top left": (0.0, 0.0),

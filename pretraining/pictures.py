@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mvadapter.data.scenes import Rgb, Shape, draw_batch
+from mvadapter.synthetic.scenes import Rgb, Shape, draw_batch
 
 SIZE_PX = 64
 # CLIP's own, so that nothing about the preprocessing of the tiny CLIP is special.

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from mvadapter.data.scenes import COLORS, KINDS, Shape, draw_batch
+from mvadapter.synthetic.scenes import COLORS, KINDS, Shape, draw_batch
 
 PATCH_PX = 8
 SIDE = SIZE_PX // PATCH_PX

@@ -24,8 +24,8 @@ from transformers import CLIPModel
 
 from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
 from mvadapter.backbone import towers
-from mvadapter.data.synthetic import write_video
 from mvadapter.encoder.precision import autocast
+from mvadapter.synthetic.dataset import write_video
 from mvadapter.video.decode import VideoReader, read_segment
 
 TINY = Path(__file__).parents[1] / "src" / "mvadapter" / "backbone" / "tiny"

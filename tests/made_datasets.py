@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvadapter.data.annotations import Captions, Dataset
-from mvadapter.data.datasets import DATASETS
+from mvadapter.datasets.annotations import Captions, Dataset
+from mvadapter.datasets.catalog import DATASETS
 
 _LSMDC_TIMES = "00.23.23.000\t00.23.28.886\t00.23.23.000\t00.23.28.886"
 

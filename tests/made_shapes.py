@@ -54,7 +54,7 @@ def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
             width=text_width,
             num_layers=12,
             num_heads=text_width // 64,
-            max_tokens=77,
+            num_positions=77,
             end_token_id=49407,
             **shared,
         ),

@@ -7,19 +7,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mvadapter.adapters.adaptformer import AdaptFormerConfig
-    from mvadapter.adapters.bitfit import BitFitConfig
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.convpass import ConvpassConfig
-    from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
-    from mvadapter.adapters.frozen import FrozenConfig
-    from mvadapter.adapters.full import FullConfig
-    from mvadapter.adapters.lora import LoraConfig
-    from mvadapter.adapters.mv_adapter import MvAdapterConfig
-    from mvadapter.adapters.projection import ProjectionConfig
-    from mvadapter.adapters.prompts import PromptsConfig
-    from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
-    from mvadapter.adapters.st_adapter import StAdapterConfig
+    from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
+    from mvadapter.adapters.methods.bitfit import BitFitConfig
+    from mvadapter.adapters.methods.convpass import ConvpassConfig
+    from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
+    from mvadapter.adapters.methods.frozen import FrozenConfig
+    from mvadapter.adapters.methods.full import FullConfig
+    from mvadapter.adapters.methods.lora import LoraConfig
+    from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
+    from mvadapter.adapters.methods.projection import ProjectionConfig
+    from mvadapter.adapters.methods.prompts import PromptsConfig
+    from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
+    from mvadapter.adapters.methods.st_adapter import StAdapterConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.encoder.authors import load_authors_checkpoint
     from mvadapter.encoder.checkpoint import load_adapter, save_adapter
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from mvadapter.encoder.merge import export_merged
     from mvadapter.errors import MvAdapterError
     from mvadapter.evaluation.metrics import retrieval_metrics
-    from mvadapter.index.store import VideoIndex
+    from mvadapter.index.writer import VideoIndex
     from mvadapter.scoring.rerank import dual_softmax, query_bank_norm
     from mvadapter.video.decode import read_segment
     from mvadapter.video.preprocess import to_pixels
 
 _HOME = {
-    "AdaptFormerConfig": "mvadapter.adapters.adaptformer",
+    "AdaptFormerConfig": "mvadapter.adapters.methods.adaptformer",
     "Backbone": "mvadapter.backbone.clip",
-    "BitFitConfig": "mvadapter.adapters.bitfit",
-    "ConvpassConfig": "mvadapter.adapters.convpass",
-    "CrossModalAdapterConfig": "mvadapter.adapters.cross_modal",
+    "BitFitConfig": "mvadapter.adapters.methods.bitfit",
+    "ConvpassConfig": "mvadapter.adapters.methods.convpass",
+    "CrossModalAdapterConfig": "mvadapter.adapters.methods.cross_modal",
     "Encoder": "mvadapter.encoder.encode",
-    "FrozenConfig": "mvadapter.adapters.frozen",
-    "FullConfig": "mvadapter.adapters.full",
+    "FrozenConfig": "mvadapter.adapters.methods.frozen",
+    "FullConfig": "mvadapter.adapters.methods.full",
     "Inputs": "mvadapter.encoder.encode",
-    "LoraConfig": "mvadapter.adapters.lora",
-    "MvAdapterConfig": "mvadapter.adapters.mv_adapter",
+    "LoraConfig": "mvadapter.adapters.methods.lora",
+    "MvAdapterConfig": "mvadapter.adapters.methods.mv_adapter",
     "MvAdapterError": "mvadapter.errors",
-    "ProjectionConfig": "mvadapter.adapters.projection",
-    "PromptsConfig": "mvadapter.adapters.prompts",
-    "SequenceTransformerConfig": "mvadapter.adapters.sequence_transformer",
-    "StAdapterConfig": "mvadapter.adapters.st_adapter",
-    "VideoIndex": "mvadapter.index.store",
+    "ProjectionConfig": "mvadapter.adapters.methods.projection",
+    "PromptsConfig": "mvadapter.adapters.methods.prompts",
+    "SequenceTransformerConfig": "mvadapter.adapters.methods.sequence_transformer",
+    "StAdapterConfig": "mvadapter.adapters.methods.st_adapter",
+    "VideoIndex": "mvadapter.index.writer",
     "build_adapter": "mvadapter.adapters.build",
     "dual_softmax": "mvadapter.scoring.rerank",
     "export_merged": "mvadapter.encoder.merge",

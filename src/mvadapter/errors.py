@@ -32,9 +32,17 @@ class ConfigError(MvAdapterError, ValueError):
 class UnknownNameError(ConfigError):
     """A name is not among the known ones; the message offers the nearest."""
 
-    def __init__(self, kind: str, got: str, known: Iterable[str], advice: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        got: str,
+        known: Iterable[str],
+        advice: str = "",
+        *,
+        nearest: str | None = None,
+    ) -> None:
         names = sorted(known)
-        close = get_close_matches(got, names, n=1)
+        close = [nearest] if nearest else get_close_matches(got, names, n=1)
         said = f"{kind} {got!r} is not known."
         if close:
             said += f" Did you mean {close[0]!r}?"

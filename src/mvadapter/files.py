@@ -17,7 +17,7 @@ _STALE_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes that place when the block ends well.
 
     After a crash, a full disk or an error inside the block, what stood at ``path`` still stands.
@@ -49,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: The folder cannot be made or written to.
     """
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

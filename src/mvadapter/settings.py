@@ -15,6 +15,9 @@ from mvadapter.errors import ConfigError, UnknownNameError
 
 Config = TypeVar("Config")
 
+RENAMED = {"num_words": "max_tokens"}
+"""Settings that had another name in earlier versions: old name -> present one."""
+
 
 def settings_from_table(config_class: type[Config], table: Mapping[str, Any], where: str) -> Config:
     """Build a configuration from a table, refusing what it does not know.
@@ -31,7 +34,9 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
     known = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     for key in table:
         if key not in known:
-            raise UnknownNameError(f"setting of {where}", key, known)
+            renamed = RENAMED.get(key)
+            nearest = renamed if renamed in known else None
+            raise UnknownNameError(f"setting of {where}", key, known, nearest=nearest)
     try:
         # Through JSON, so that strict types still let a list stand for a tuple.
         return TypeAdapter(config_class).validate_json(json.dumps(dict(table)), strict=True)

@@ -12,19 +12,19 @@ from mvadapter import (
     load_adapter,
     save_adapter,
 )
-from mvadapter.adapters.adaptformer import AdaptFormerConfig
-from mvadapter.adapters.bitfit import BitFitConfig
 from mvadapter.adapters.build import METHODS
-from mvadapter.adapters.convpass import ConvpassConfig
-from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
-from mvadapter.adapters.full import FullConfig
-from mvadapter.adapters.lora import LoraConfig
-from mvadapter.adapters.projection import ProjectionConfig
-from mvadapter.adapters.prompts import PromptsConfig
-from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
-from mvadapter.adapters.st_adapter import StAdapterConfig
+from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
+from mvadapter.adapters.methods.bitfit import BitFitConfig
+from mvadapter.adapters.methods.convpass import ConvpassConfig
+from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
+from mvadapter.adapters.methods.full import FullConfig
+from mvadapter.adapters.methods.lora import LoraConfig
+from mvadapter.adapters.methods.projection import ProjectionConfig
+from mvadapter.adapters.methods.prompts import PromptsConfig
+from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
+from mvadapter.adapters.methods.st_adapter import StAdapterConfig
 
-_SMALL = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "num_words": 12}
+_SMALL = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "max_tokens": 12}
 
 ADAPTERS = {
     "frozen": FrozenConfig(),

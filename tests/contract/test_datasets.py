@@ -6,13 +6,13 @@ import gzip
 import pytest
 
 from made_datasets import SAMPLES
-from mvadapter.data.annotations import AnnotationFolder
-from mvadapter.data.check import check_annotations
-from mvadapter.data.datasets import DATASETS
-from mvadapter.data.find import VideoFiles
 from mvadapter.data.origin import missing_captions
-from mvadapter.data.prepare import find_records, write_prepared
 from mvadapter.data.table import read_table
+from mvadapter.datasets.annotations import AnnotationFolder
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.datasets.check import check_annotations
+from mvadapter.datasets.find import VideoFiles
+from mvadapter.datasets.prepare import find_records, write_prepared
 from mvadapter.errors import DataError, UnknownNameError
 
 pytestmark = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)

@@ -21,7 +21,7 @@ train_twins = 6
 test_twins = 2
 [inputs]
 num_frames = 6
-num_words = 16
+max_tokens = 16
 [train]
 epochs = 2
 batch_size = 4

@@ -91,7 +91,7 @@ def test_training_takes_its_settings_from_the_dataset_and_its_frames_from_the_st
     assert report["skipped"] == {}
     record = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     recipe = record["training"]["recipe"]
-    assert recipe["inputs"] == {"num_frames": 12, "num_words": 32, "sampling": "uniform"}
+    assert recipe["inputs"] == {"num_frames": 12, "max_tokens": 32, "sampling": "uniform"}
     assert (recipe["data"]["train_split"], recipe["data"]["test_split"]) == ("train-9k", "1k-A")
     assert record["training"]["data"]["missing_videos"] == 0
 
@@ -169,7 +169,7 @@ def test_the_frozen_clip_is_measured_as_the_dataset_wants_it(prepared, random_cl
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["dataset"], result["split"]) == ("msrvtt", "1k-A")
-    assert (result["inputs"]["num_frames"], result["inputs"]["num_words"]) == (12, 32)
+    assert (result["inputs"]["num_frames"], result["inputs"]["max_tokens"]) == (12, 32)
     assert result["policy"]["missing"] == "error"
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from made_videos import write_video
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.cli.main import app
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder

@@ -50,7 +50,7 @@ def recipe(tmp_path_factory, table, random_clip_folder):
         f"""
         data = {{ path = "{table}" }}
         backbone = {{ name = "{random_clip_folder}" }}
-        inputs = {{ num_frames = 4, num_words = 24 }}
+        inputs = {{ num_frames = 4, max_tokens = 24 }}
         method = {{ bottleneck_width = 8 }}
         train = {{ epochs = 2, batch_size = 2, precision = "float32", holdout_percent = 30.0 }}
         """

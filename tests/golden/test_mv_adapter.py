@@ -97,7 +97,7 @@ def test_sizes_are_read_off_the_tensors(encoder, case, golden_folder):
     config = encoder.adapter.config
 
     assert config.num_frames == sizes["frames"]
-    assert config.num_words == sizes["words"]
+    assert config.max_tokens == sizes["words"]
     assert config.bottleneck_width == sizes["mid"]
     assert config.tied_layers == tuple(
         layer - sizes["vision_layers"] for layer in sizes["tying_layers"]

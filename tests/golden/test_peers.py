@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch.func import functional_call
 
-from mvadapter.adapters.bottleneck import Bottleneck
-from mvadapter.adapters.convpass import ConvpassConfig, FrameBypass
-from mvadapter.adapters.st_adapter import StModule
+from mvadapter.adapters.methods.convpass import ConvpassConfig, FrameBypass
+from mvadapter.adapters.methods.st_adapter import StModule
+from mvadapter.adapters.parts.bottleneck import Bottleneck
 from mvadapter.backbone.sites import FrameLayout
 
 WIDTH = 48

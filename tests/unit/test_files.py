@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mvadapter.files import write_text, written_whole
+from mvadapter.files import atomic_write, write_text
 
 
 def names_in(folder):
@@ -13,7 +13,7 @@ def names_in(folder):
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "a.txt"
 
-    with written_whole(path) as first, written_whole(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
 
@@ -24,7 +24,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 def test_a_file_has_the_rights_of_any_other_however_it_was_made(tmp_path):
     (tmp_path / "other").touch()
 
-    with written_whole(tmp_path / "a.txt") as aside:
+    with atomic_write(tmp_path / "a.txt") as aside:
         aside.unlink(missing_ok=True)
         aside.touch(mode=0o600)
 
@@ -35,7 +35,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
-    with pytest.raises(ValueError, match="half"), written_whole(path) as aside:
+    with pytest.raises(ValueError, match="half"), atomic_write(path) as aside:
         aside.write_text("ne")
         raise ValueError("half")
 

@@ -31,7 +31,7 @@ class MethodConfig:
     """The method's name on the command line and in files."""
     what: ClassVar[str]
     """What it is, in a few words for people."""
-    usual_rate: ClassVar[float] = 2e-3
+    default_learning_rate: ClassVar[float] = 2e-3
     """The learning rate where none is given (docs/study.md)."""
 
 

@@ -6,19 +6,22 @@ from typing import Any, TypeAlias, assert_never, get_args
 
 import torch
 
-from mvadapter.adapters.adaptformer import AdaptFormer, AdaptFormerConfig
 from mvadapter.adapters.base import Adapter
-from mvadapter.adapters.bitfit import BitFit, BitFitConfig
-from mvadapter.adapters.convpass import Convpass, ConvpassConfig
-from mvadapter.adapters.cross_modal import CrossModalAdapter, CrossModalAdapterConfig
-from mvadapter.adapters.frozen import FrozenConfig
-from mvadapter.adapters.full import Full, FullConfig
-from mvadapter.adapters.lora import Lora, LoraConfig
-from mvadapter.adapters.mv_adapter import MvAdapter, MvAdapterConfig
-from mvadapter.adapters.projection import Projection, ProjectionConfig
-from mvadapter.adapters.prompts import Prompts, PromptsConfig
-from mvadapter.adapters.sequence_transformer import SequenceTransformer, SequenceTransformerConfig
-from mvadapter.adapters.st_adapter import StAdapter, StAdapterConfig
+from mvadapter.adapters.methods.adaptformer import AdaptFormer, AdaptFormerConfig
+from mvadapter.adapters.methods.bitfit import BitFit, BitFitConfig
+from mvadapter.adapters.methods.convpass import Convpass, ConvpassConfig
+from mvadapter.adapters.methods.cross_modal import CrossModalAdapter, CrossModalAdapterConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
+from mvadapter.adapters.methods.full import Full, FullConfig
+from mvadapter.adapters.methods.lora import Lora, LoraConfig
+from mvadapter.adapters.methods.mv_adapter import MvAdapter, MvAdapterConfig
+from mvadapter.adapters.methods.projection import Projection, ProjectionConfig
+from mvadapter.adapters.methods.prompts import Prompts, PromptsConfig
+from mvadapter.adapters.methods.sequence_transformer import (
+    SequenceTransformer,
+    SequenceTransformerConfig,
+)
+from mvadapter.adapters.methods.st_adapter import StAdapter, StAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import UnknownNameError
@@ -115,7 +118,7 @@ def method_of(name: str) -> str:
     return method
 
 
-def sketch_adapter(config: AdapterConfig, backbone: Backbone) -> Adapter:
+def build_on_meta(config: AdapterConfig, backbone: Backbone) -> Adapter:
     """Make an adapter without its numbers: names and shapes alone, at no cost.
 
     Raises:
@@ -132,5 +135,5 @@ def count_trainable(config: AdapterConfig, backbone: Backbone) -> int:
     Raises:
         ConfigError: A setting does not fit this CLIP.
     """
-    parameters = sketch_adapter(config, backbone).trainable_parameters()
+    parameters = build_on_meta(config, backbone).trainable_parameters()
     return sum(parameter.numel() for parameter in parameters.values())

@@ -248,7 +248,7 @@ def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
             num_heads=text.num_attention_heads,
             norm_epsilon=text.layer_norm_eps,
             activation=cast("Activation", text.hidden_act),
-            max_tokens=text.max_position_embeddings,
+            num_positions=text.max_position_embeddings,
             end_token_id=text.eos_token_id,
         ),
     )

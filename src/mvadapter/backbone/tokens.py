@@ -41,23 +41,25 @@ class CaptionTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
-    def encode(self, captions: Sequence[str], num_words: int) -> tuple[TokenIds, TokenMask]:
-        """Turn captions into start + words + end, padded with 0 or cut to ``num_words`` tokens.
+    def encode(self, captions: Sequence[str], max_tokens: int) -> tuple[TokenIds, TokenMask]:
+        """Turn captions into start + words + end, padded with 0 or cut to ``max_tokens`` tokens.
 
-        ``num_words`` counts all tokens, start and end included, as MV-Adapter's and CLIP4Clip's
+        ``max_tokens`` counts all tokens, start and end included, as MV-Adapter's and CLIP4Clip's
         settings do (32 for short, 64 for paragraph captions). A longer caption keeps its end token.
 
         Raises:
-            ConfigError: ``num_words`` leaves no room for a word.
+            ConfigError: ``max_tokens`` leaves no room for a word.
         """
-        if num_words < 3:
-            raise ConfigError(f"num_words must be at least 3 (start, a word, end), got {num_words}")
-        token_ids = torch.zeros(len(captions), num_words, dtype=torch.long)
-        mask = torch.zeros(len(captions), num_words, dtype=torch.bool)
+        if max_tokens < 3:
+            raise ConfigError(
+                f"max_tokens must be at least 3 (start, a word, end), got {max_tokens}"
+            )
+        token_ids = torch.zeros(len(captions), max_tokens, dtype=torch.long)
+        mask = torch.zeros(len(captions), max_tokens, dtype=torch.bool)
         for caption, encoding in enumerate(self._tokenizer.encode_batch(list(captions))):
             row = encoding.ids
-            if len(row) > num_words:
-                row = [*row[: num_words - 1], row[-1]]
+            if len(row) > max_tokens:
+                row = [*row[: max_tokens - 1], row[-1]]
             token_ids[caption, : len(row)] = torch.tensor(row)
             mask[caption, : len(row)] = True
         return token_ids, mask

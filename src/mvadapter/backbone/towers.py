@@ -58,7 +58,7 @@ class VisionShape(TowerShape):
 class TextShape(TowerShape):
     """The text tower, with the captions it expects."""
 
-    max_tokens: int
+    num_positions: int
     end_token_id: int
     """The token whose output is the caption's feature; 2 stands for "the highest id", an old
     convention that transformers keeps for the configs that carry it."""
@@ -137,10 +137,10 @@ def run_text(
         ConfigError: The captions are longer than this CLIP's table of positions.
     """
     num_tokens = token_ids.shape[1]
-    if num_tokens > shape.max_tokens:
+    if num_tokens > shape.num_positions:
         raise ConfigError(
             f"captions have {num_tokens} tokens, but this CLIP has positions for "
-            f"{shape.max_tokens}; set num_words to at most {shape.max_tokens}"
+            f"{shape.num_positions}; set max_tokens to at most {shape.num_positions}"
         )
     embeddings = "text_model.embeddings"
     tokens = F.embedding(token_ids, weights[f"{embeddings}.token_embedding.weight"])

@@ -62,7 +62,7 @@ def compare(
     if backbone is not None:
         overrides["backbone.name"] = backbone
 
-    from mvadapter.comparison.compare import ComparisonSurroundings, compare
+    from mvadapter.comparison.compare import ComparisonOptions, compare
     from mvadapter.comparison.plan import read_plan
     from mvadapter.comparison.report import write_report
     from mvadapter.comparison.summary import summarise
@@ -76,10 +76,10 @@ def compare(
         raise UnknownNameError("--reference", reference, plan.methods)
     try:
         with console.stages() as stages:
-            surroundings = ComparisonSurroundings(
+            options = ComparisonOptions(
                 device=device, jobs=jobs, on_stage=stages.begin, on_progress=stages.advance
             )
-            comparison = compare(plan, output, surroundings)
+            comparison = compare(plan, output, options)
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from there")
         raise typer.Exit(130) from None

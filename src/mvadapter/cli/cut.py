@@ -11,7 +11,7 @@ from mvadapter.cli.search import open_index, say_nothing_found
 from mvadapter.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
-    from mvadapter.index.search import Moment
+    from mvadapter.index.moments import Moment
 
 
 def cut(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvadapter.cli import console
-from mvadapter.data.datasets import DATASETS, DatasetName
+from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
     from mvadapter.data.batches import FrameSettings
-    from mvadapter.data.check import CheckReport, CountCut
-    from mvadapter.data.frame_cache import StoreReport
-    from mvadapter.data.prepare import Prepared
+    from mvadapter.data.frame_store import StoreReport
+    from mvadapter.datasets.check import CheckReport, CountCut
+    from mvadapter.datasets.prepare import Prepared
 
 _SHOWN_PROBLEMS = 10
 
@@ -67,16 +67,16 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write one table that every other command reads; stop --frames with Ctrl-C and go on later."""
-    from mvadapter.data.annotations import AnnotationFolder
     from mvadapter.data.batches import FrameSettings
-    from mvadapter.data.find import VideoFiles
-    from mvadapter.data.prepare import find_records, write_prepared
     from mvadapter.data.table import check_suffix
+    from mvadapter.datasets.annotations import AnnotationFolder
+    from mvadapter.datasets.find import VideoFiles
+    from mvadapter.datasets.prepare import find_records, write_prepared
 
     if not frames and (num_frames or sampling):
         raise ConfigError("--num-frames and --sampling say which --frames are stored; add it")
     row = DATASETS[dataset]
-    table = output or row.usual_table
+    table = output or row.default_table
     check_suffix(table)
     prepared = find_records(
         row, AnnotationFolder(annotations), VideoFiles(videos), splits=split or (), policy=missing
@@ -130,9 +130,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Look for what is wrong with a dataset's files; exit code 1 when something is."""
-    from mvadapter.data.annotations import AnnotationFolder
-    from mvadapter.data.check import check_annotations, check_videos, count_long
-    from mvadapter.data.find import VideoFiles
+    from mvadapter.datasets.annotations import AnnotationFolder
+    from mvadapter.datasets.check import check_annotations, check_videos, count_long
+    from mvadapter.datasets.find import VideoFiles
 
     row = DATASETS[dataset]
     files = None if videos is None else VideoFiles(videos)
@@ -156,7 +156,7 @@ def prepared_table(dataset: str, table: Path | None) -> Path:
     from mvadapter.data.folder import find_table
     from mvadapter.data.origin import read_origin
 
-    path = DATASETS[dataset].usual_table if table is None else find_table(table)
+    path = DATASETS[dataset].default_table if table is None else find_table(table)
     if not path.exists():
         raise ConfigError(
             f"{path}: no such table; make it with: mvadapter data prepare {dataset} "
@@ -173,7 +173,7 @@ def _num_threads() -> int:
 
 
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":
-    from mvadapter.data.frame_cache import store_frames
+    from mvadapter.data.frame_store import store_frames
 
     try:
         with console.progress("storing frames") as advance:
@@ -209,10 +209,10 @@ def _token_counter(backbone: str) -> "CountCut":
 
     tokenizer = Backbone.load(backbone).tokenizer
 
-    def count_cut(captions: Any, num_words: int) -> int:  # noqa: ANN401 - a CountCut
+    def count_cut(captions: Any, max_tokens: int) -> int:  # noqa: ANN401 - a CountCut
         # One place more than there is room for: what fills it would be cut.
-        _, mask = tokenizer.encode(captions, num_words + 1)
-        return int(mask[:, num_words].sum())
+        _, mask = tokenizer.encode(captions, max_tokens + 1)
+        return int(mask[:, max_tokens].sum())
 
     return count_cut
 

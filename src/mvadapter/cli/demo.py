@@ -15,16 +15,16 @@ from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
     from mvadapter.data.records import Record
-    from mvadapter.data.stories import Need
     from mvadapter.encoder.encode import Encoder
-    from mvadapter.index.search import Moment
+    from mvadapter.index.moments import Moment
+    from mvadapter.synthetic.stories import Need
 
 _RESULT = "demo.json"
 _SEED = 0
 # What fits into the five minutes that the demo may take on two cores.
 TRAIN_TWINS_PER_NEED = 120
 TEST_TWINS_PER_NEED = 16
-NUM_WORDS = 16
+MAX_TOKENS = 16
 NEEDS: "tuple[Need, ...]" = ("direction", "order", "size")
 SETTINGS: dict[str, Any] = {
     "method.bottleneck_width": 32,
@@ -52,14 +52,14 @@ def demo(
     _make_room(output)
 
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.frozen import FrozenConfig
+    from mvadapter.adapters.methods.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.data.stories import SAMPLED_FRAMES
-    from mvadapter.data.synthetic import synthetic_videos, write_videos
     from mvadapter.data.table import read_table
     from mvadapter.encoder.checkpoint import load_adapter
     from mvadapter.encoder.encode import Encoder, Inputs
     from mvadapter.files import write_text
+    from mvadapter.synthetic.dataset import synthetic_videos, write_videos
+    from mvadapter.synthetic.stories import SAMPLED_FRAMES
 
     console.say("1 of 5: drawing videos whose captions need time")
     train = synthetic_videos(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=NEEDS)
@@ -69,7 +69,7 @@ def demo(
 
     console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
     backbone = Backbone.load("tiny")
-    inputs = Inputs(num_frames=SAMPLED_FRAMES, num_words=NUM_WORDS)
+    inputs = Inputs(num_frames=SAMPLED_FRAMES, max_tokens=MAX_TOKENS)
     frozen = Encoder(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
     methods = {"frozen": measure(frozen, records)}
 
@@ -123,19 +123,19 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
         folder: The adapter folder.
         settings: What takes the place of the demo's settings.
     """
-    from mvadapter.data.stories import SAMPLED_FRAMES
     from mvadapter.data.table import read_table
-    from mvadapter.training.loop import Surroundings, train
+    from mvadapter.synthetic.stories import SAMPLED_FRAMES
+    from mvadapter.training.loop import RunOptions, train
     from mvadapter.training.recipe import read_recipe
 
-    inputs = {"inputs.num_frames": SAMPLED_FRAMES, "inputs.num_words": NUM_WORDS}
+    inputs = {"inputs.num_frames": SAMPLED_FRAMES, "inputs.max_tokens": MAX_TOKENS}
     recipe = read_recipe(None, {"data.path": str(table), **inputs, **SETTINGS, **(settings or {})})
     started = time.monotonic()
     with console.progress("training") as advance:
-        surroundings = Surroundings(
+        options = RunOptions(
             on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss))
         )
-        train(recipe, read_table(table), folder, surroundings)
+        train(recipe, read_table(table), folder, options)
     return time.monotonic() - started
 
 
@@ -145,11 +145,11 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
 
     import numpy as np
 
-    from mvadapter.data.stories import reverse_caption
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
     from mvadapter.evaluation.frames import open_frames
     from mvadapter.evaluation.reversal import measure_reversal
+    from mvadapter.synthetic.stories import reverse_caption
 
     settings = EmbeddingSettings()
     with open_frames(encoder, records) as loader:
@@ -178,7 +178,7 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
 def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> list[dict[str, Any]]:
     """Index the test videos, ask for one of each kind, and draw what is found."""
     from mvadapter.evaluation.picture import Strip, write_picture
-    from mvadapter.index.store import VideoIndex
+    from mvadapter.index.writer import VideoIndex
     from mvadapter.video.decode import read_segment
 
     index = VideoIndex.create(output / "index", encoder)

@@ -8,7 +8,7 @@ import typer
 from mvadapter.cli import console
 from mvadapter.cli.data import prepared_table
 from mvadapter.cli.subject import Request, Subject, subject_of_dataset, subject_of_scores
-from mvadapter.data.datasets import DATASETS, DatasetName
+from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:

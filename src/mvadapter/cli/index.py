@@ -12,7 +12,7 @@ from mvadapter.errors import ConfigError
 if TYPE_CHECKING:
     from mvadapter.backbone.clip import Backbone
     from mvadapter.encoder.encode import Encoder
-    from mvadapter.index.store import AddReport, VideoIndex
+    from mvadapter.index.writer import AddReport, VideoIndex
 
 
 def index_videos(
@@ -45,7 +45,7 @@ def index_videos(
     """Make videos searchable, or bring an index up to date; stop it with Ctrl-C and go on later."""
     from mvadapter.backbone.clip import Backbone
     from mvadapter.index.record import RECORD_FILE
-    from mvadapter.index.store import VideoIndex, name_of_folder
+    from mvadapter.index.writer import VideoIndex, name_of_folder
 
     clip = None if backbone is None else Backbone.load(backbone, device=device)
     if (index / RECORD_FILE).exists():
@@ -71,7 +71,7 @@ def index_videos(
 
 def _encoder(adapter: str | None, clip: "Backbone | None", device: str) -> "Encoder":
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.frozen import FrozenConfig
+    from mvadapter.adapters.methods.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.encoder.checkpoint import load_adapter, read_record
     from mvadapter.encoder.encode import Encoder

@@ -9,8 +9,8 @@ import typer
 from mvadapter.cli import console
 
 if TYPE_CHECKING:
-    from mvadapter.index.search import Moment
-    from mvadapter.index.store import VideoIndex
+    from mvadapter.index.moments import Moment
+    from mvadapter.index.writer import VideoIndex
 
 
 def search(
@@ -70,7 +70,7 @@ def open_index(
     read_index_record(folder)
 
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.index.store import VideoIndex
+    from mvadapter.index.writer import VideoIndex
 
     clip = None if backbone is None else Backbone.load(backbone, device=device)
     return VideoIndex.open(folder, adapter=adapter, backbone=clip, device=device)

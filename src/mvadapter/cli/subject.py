@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mvadapter.cli import console
-from mvadapter.data.datasets import DATASETS
+from mvadapter.datasets.catalog import DATASETS
 from mvadapter.errors import ConfigError, DataError, MvAdapterError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from mvadapter.data.annotations import Dataset
     from mvadapter.data.records import Record
+    from mvadapter.datasets.annotations import Dataset
     from mvadapter.encoder.encode import Encoder, Inputs
     from mvadapter.encoder.precision import Precision, PrecisionChoice
     from mvadapter.evaluation.evaluate import UnreadablePolicy
@@ -197,13 +197,13 @@ def _usual_inputs(dataset: "Dataset | None") -> "Inputs":
     if dataset is None:
         return Inputs()
     return Inputs(
-        num_frames=dataset.num_frames, num_words=dataset.num_words, sampling=dataset.sampling
+        num_frames=dataset.num_frames, max_tokens=dataset.max_tokens, sampling=dataset.sampling
     )
 
 
 def _load_encoder(request: Request, usual: "Inputs", world: "World") -> "Encoder":
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.frozen import FrozenConfig
+    from mvadapter.adapters.methods.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.encoder.checkpoint import load_adapter, read_record
     from mvadapter.encoder.encode import Encoder
@@ -213,8 +213,8 @@ def _load_encoder(request: Request, usual: "Inputs", world: "World") -> "Encoder
         device = f"cuda:{world.local_index}"
     if request.adapter is None:
         backbone = Backbone.load(request.backbone or "tiny", device=device)
-        words = min(usual.num_words, backbone.text.max_tokens)
-        inputs = replace(usual, num_words=words)
+        words = min(usual.max_tokens, backbone.text.num_positions)
+        inputs = replace(usual, max_tokens=words)
         return Encoder(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
     named = read_record(request.adapter).base_model_name_or_path
     return load_adapter(request.adapter, Backbone.load(request.backbone or named, device=device))

@@ -12,7 +12,7 @@ import typer
 
 from mvadapter.cli import console
 from mvadapter.cli.data import prepared_table
-from mvadapter.data.datasets import DATASETS
+from mvadapter.datasets.catalog import DATASETS
 from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train an adapter; stop it with Ctrl-C and go on with the same command."""
-    options = {
+    overrides = {
         "data.path": data and str(data),
         # Of another table than the recipe's, the recipe's folder of videos says nothing.
         "data.videos": str(videos) if videos else ("" if data else None),
@@ -74,7 +74,7 @@ def train(
         "train.precision": precision,
         "train.select_on": select_on,
     }
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in overrides.items() if value is not None}
     given |= dict(_parse_setting(text) for text in set_ or ())
     from mvadapter.world import World
 
@@ -82,7 +82,7 @@ def train(
         raise ConfigError("train works in one process; start it without torchrun, on one device")
 
     from mvadapter.data.origin import missing_captions
-    from mvadapter.training.loop import Surroundings, train
+    from mvadapter.training.loop import RunOptions, train
 
     settings = _settings(recipe, data, given)
     _refuse_foreign(output)
@@ -94,12 +94,12 @@ def train(
             f"dropped, whose videos were missing when the table was prepared"
         )
     with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
-        surroundings = Surroundings(
+        options = RunOptions(
             device=device,
             on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),
             should_stop=is_interrupted,
         )
-        result = train(settings, records, output, surroundings)
+        result = train(settings, records, output, options)
 
     for name, reason in result.skipped.items():
         console.say(f"skipped {name}: {reason}")

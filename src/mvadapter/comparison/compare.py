@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
@@ -35,7 +35,7 @@ _Run: TypeAlias = tuple[str, float | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonSurroundings:
+class ComparisonOptions:
     """What a comparison is given that does not decide its result."""
 
     device: str = "cpu"
@@ -107,7 +107,7 @@ class Comparison:
         return _skipped([one for found in self.methods for one in found.tested.values()])
 
 
-def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> Comparison:
+def compare(plan: Plan, folder: Path, options: ComparisonOptions) -> Comparison:
     """Train every method of a plan alike, measure each on the test split once.
 
     For each method the learning rates are tried with the first seed, the held-out part of the train
@@ -117,7 +117,7 @@ def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> C
     Args:
         plan: What to compare.
         folder: Where everything goes; a stopped comparison goes on there.
-        surroundings: Device, processes, and whom to tell.
+        options: Device, processes, and whom to tell.
 
     Raises:
         ConfigError: A method does not fit the CLIP, or the folder holds something else.
@@ -127,12 +127,12 @@ def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> C
     _make_room(folder)
     refusal = ConfigError(f"{folder}: another comparison is running there")
     with locked(folder / _LOCK, refusal):
-        surroundings.on_stage("getting ready")
+        options.on_stage("getting ready")
         # A table is looked at before the CLIP, which may be a download; videos are drawn last.
         videos, records = folder / "videos", []
-        if not plan.recipe.data.is_drawn:
+        if not plan.recipe.data.is_synthetic:
             records = plan.recipe.records(videos)
-        backbone = Backbone.load(plan.recipe.backbone.name, device=surroundings.device)
+        backbone = Backbone.load(plan.recipe.backbone.name, device=options.device)
         trainable = check_plan(plan, backbone)
         said = _read_plan(folder / _PLAN)
         plan = _settle_precision(plan, said, backbone)
@@ -147,7 +147,7 @@ def compare(plan: Plan, folder: Path, surroundings: ComparisonSurroundings) -> C
         num_backbone_weights = backbone.num_weights
         del backbone
         return Comparison(
-            methods=tuple(_Work(plan, folder, surroundings, trainable).go()),
+            methods=tuple(_Work(plan, folder, options, trainable).go()),
             num_backbone_weights=num_backbone_weights,
             precision=plan.recipe.train.precision,
         )
@@ -164,12 +164,12 @@ class _Work:
         self,
         plan: Plan,
         folder: Path,
-        surroundings: ComparisonSurroundings,
+        options: ComparisonOptions,
         trainable: dict[str, int],
     ) -> None:
         self._plan = plan
         self._folder = folder
-        self._surroundings = surroundings
+        self._options = options
         self._trainable = trainable
         # Variants with the same settings, such as two tables' main row, are one run.
         self._first_of = same_methods(plan, folder)
@@ -198,20 +198,18 @@ class _Work:
         untrained: list[_Run] = [
             (name, None, first_seed) for name in self._names if name not in trained
         ]
-        self._do(
-            "measuring on the test split", "test", [*untrained, *chosen], self._surroundings.jobs
-        )
+        self._do("measuring on the test split", "test", [*untrained, *chosen], self._options.jobs)
         # One at a time, whatever --jobs says: these look at the clock.
         timed = [(name, rates.get(name), first_seed) for name in self._names]
         self._do("timing each method", "cost", timed, 1)
         return [self._found(name, rates.get(self._first_of[name])) for name in self._plan.methods]
 
     def _train(self, stage: str, runs: Sequence[_Run]) -> None:
-        self._do(stage, "train", runs, self._surroundings.jobs)
+        self._do(stage, "train", runs, self._options.jobs)
 
     def _do(self, stage: str, kind: Kind, runs: Sequence[_Run], at_once: int) -> None:
-        self._surroundings.on_stage(stage)
-        run_jobs([self._job(kind, *run) for run in runs], at_once, self._surroundings.on_progress)
+        self._options.on_stage(stage)
+        run_jobs([self._job(kind, *run) for run in runs], at_once, self._options.on_progress)
 
     def _job(self, kind: Kind, name: str, rate: float | None, seed: int) -> Job:
         return Job(
@@ -219,7 +217,7 @@ class _Work:
             recipe=self._plan.recipe_for(name, rate, seed),
             folder=run_folder(self._folder, name, rate, seed),
             videos=self._folder / "videos",
-            device=self._surroundings.device,
+            device=self._options.device,
         )
 
     def _search(self, name: str) -> dict[float, tuple[float, float] | None]:

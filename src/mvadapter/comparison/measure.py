@@ -16,14 +16,14 @@ from jaxtyping import Int
 
 from mvadapter.data.batches import FrameBytes, stack_videos
 from mvadapter.data.records import Record
-from mvadapter.data.stories import NEEDS, reverse_caption
-from mvadapter.data.synthetic import need_of
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.precision import Precision, autocast, choose_precision
 from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_records
 from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.reversal import measure_reversal
+from mvadapter.synthetic.dataset import need_of
+from mvadapter.synthetic.stories import NEEDS, reverse_caption
 from mvadapter.training.optimizer import build_optimizer
 from mvadapter.training.recipe import Recipe
 from mvadapter.training.step import take_step
@@ -68,7 +68,7 @@ def measure(
     table: Path,
     on_progress: OnProgress = lambda _done, _total: None,
     *,
-    is_drawn: bool,
+    is_synthetic: bool,
 ) -> Measured:
     """Measure an adapter on a test split.
 
@@ -77,13 +77,13 @@ def measure(
         records: The test split.
         table: Where the records come from; stored frames lie beside it.
         on_progress: Called with how many videos are done and how many there are.
-        is_drawn: Whether the videos are drawn, so that reversal can be measured.
+        is_synthetic: Whether the videos are drawn, so that reversal can be measured.
     """
     settings = EmbeddingSettings(unreadable="skip", on_progress=on_progress)
     hits, reversal = {}, None
     with open_frames(encoder, records, table) as loader:
         embedded = embed_records(encoder, records, loader, settings)
-        if is_drawn:
+        if is_synthetic:
             reversal = measure_reversal(
                 encoder, records, loader, embedded, reverse_caption, settings
             )

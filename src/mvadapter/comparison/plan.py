@@ -12,11 +12,11 @@ from mvadapter.adapters.build import (
     METHODS,
     AdapterConfig,
     adapter_config,
+    build_on_meta,
     count_trainable,
     method_of,
-    sketch_adapter,
 )
-from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.encode import Inputs
@@ -132,7 +132,7 @@ class Plan:
 
     def recipe_for(self, name: str, learning_rate: float | None, seed: int) -> Recipe:
         """The recipe of one run; without a learning rate, of a method that is not trained."""
-        rate = learning_rate or self.methods[name].usual_rate
+        rate = learning_rate or self.methods[name].default_learning_rate
         train = dataclasses.replace(self.recipe.train, learning_rate=rate, seed=seed)
         return dataclasses.replace(self.recipe, method=self.methods[name], train=train)
 
@@ -231,7 +231,7 @@ def _method(
 
 def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> float:
     named = [one for one in _lineage(name, chosen) if one in chosen.quick_rates]
-    return chosen.quick_rates[named[0]] if named else config.usual_rate
+    return chosen.quick_rates[named[0]] if named else config.default_learning_rate
 
 
 def _lineage(name: str, chosen: CompareSettings) -> tuple[str, str, str]:
@@ -247,20 +247,20 @@ def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
         ConfigError: One does not fit this CLIP, or not the recipe's frames and words.
     """
     inputs, counts = plan.recipe.inputs, {}
-    if inputs.num_words > backbone.text.max_tokens:
+    if inputs.max_tokens > backbone.text.num_positions:
         raise ConfigError(
-            f"num_words is {inputs.num_words}, but {backbone.name!r} has positions for "
-            f"{backbone.text.max_tokens} tokens"
+            f"max_tokens is {inputs.max_tokens}, but {backbone.name!r} has positions for "
+            f"{backbone.text.num_positions} tokens"
         )
     for name, config in plan.methods.items():
         try:
-            adapter = sketch_adapter(config, backbone)
+            adapter = build_on_meta(config, backbone)
             counts[name] = count_trainable(config, backbone)
         except ConfigError as error:
             raise ConfigError(f"{name} does not fit {backbone.name!r}: {error}") from error
         for setting, longest in (
             ("num_frames", adapter.longest_video),
-            ("num_words", adapter.longest_caption),
+            ("max_tokens", adapter.longest_caption),
         ):
             if longest is not None and getattr(inputs, setting) > longest:
                 raise ConfigError(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mvadapter.comparison.summary import DIRECTIONS, MethodSummary
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 
 Color: TypeAlias = tuple[float, float, float, float]
 
@@ -33,7 +33,7 @@ def write_plots(summaries: Sequence[MethodSummary], folder: Path) -> list[Path]:
         for suffix in _SUFFIXES:
             path = folder / f"{name}{suffix}"
             # Without a fixed salt no two SVGs of the same numbers are the same file.
-            with mpl.rc_context({"svg.hashsalt": "mvadapter"}), written_whole(path) as aside:
+            with mpl.rc_context({"svg.hashsalt": "mvadapter"}), atomic_write(path) as aside:
                 metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
                 draw(summaries).savefig(aside, format=suffix[1:], dpi=150, metadata=metadata)
             written.append(path)

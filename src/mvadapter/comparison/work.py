@@ -24,7 +24,7 @@ from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import DivergedError
 from mvadapter.files import locked, write_text
-from mvadapter.training.loop import Surroundings, train
+from mvadapter.training.loop import RunOptions, train
 from mvadapter.training.recipe import Recipe
 
 _LOCK = "job.lock"
@@ -101,14 +101,14 @@ def _do(
 def _train(
     job: Job, should_stop: Callable[[], bool], on_share: Callable[[float], object]
 ) -> dict[str, Any]:
-    surroundings = Surroundings(
+    options = RunOptions(
         device=job.device,
         on_step=lambda done, total, _loss: on_share(done / total),
         should_stop=should_stop,
     )
     records = job.recipe.records(job.videos)
     try:
-        result = train(job.recipe, records, job.folder, surroundings)
+        result = train(job.recipe, records, job.folder, options)
     except DivergedError as error:
         # A learning rate at which training diverges loses the search; it does not end it.
         return {"metrics": None, "failed": str(error), "skipped": {}}
@@ -138,7 +138,9 @@ def _test(
     if encoder.trainable_parameters():
         encoder = load_adapter(job.folder, backbone)
     recipe = job.recipe
-    measured = measure(encoder, records, recipe.table, advance, is_drawn=recipe.data.is_drawn)
+    measured = measure(
+        encoder, records, recipe.table, advance, is_synthetic=recipe.data.is_synthetic
+    )
     return dataclasses.asdict(measured)
 
 

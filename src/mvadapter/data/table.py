@@ -22,7 +22,7 @@ import pyarrow.parquet
 from mvadapter.data.origin import read_origin
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 
 _REQUIRED = ("video", "caption")
 _OPTIONAL = ("start_seconds", "end_seconds", "split", "id", "group")
@@ -89,7 +89,7 @@ def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
         for caption in record.captions
     ]
     check_suffix(path)
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         match path.suffix.lower():
             case ".csv":
                 with aside.open("w", encoding="utf-8", newline="") as file:

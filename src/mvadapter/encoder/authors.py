@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.mv_adapter import Depth, MvAdapterConfig, TyingPosition
+from mvadapter.adapters.methods.mv_adapter import Depth, MvAdapterConfig, TyingPosition
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import fill, read_tensors
 from mvadapter.encoder.encode import Encoder, Inputs
@@ -98,7 +98,9 @@ def load_authors_checkpoint(
     except ConfigError as error:
         raise AdapterFolderError(f"{where}: does not fit this CLIP: {error}") from error
     fill(adapter.trainable_parameters(), ours, where)
-    inputs = Inputs(num_frames=config.num_frames, num_words=config.num_words, sampling="left-edge")
+    inputs = Inputs(
+        num_frames=config.num_frames, max_tokens=config.max_tokens, sampling="left-edge"
+    )
     return Encoder(backbone, adapter, inputs=inputs)
 
 
@@ -196,7 +198,7 @@ def _read_config(
     tied = layers(r"video\.(\d+)\.\w+\.gate\.projection\.weight")
     return MvAdapterConfig(
         num_frames=(num_positions - has_context) // 2,
-        num_words=any_shape(r"text\.\d+\.positions", (usual.num_words,))[0],
+        max_tokens=any_shape(r"text\.\d+\.positions", (usual.max_tokens,))[0],
         bottleneck_width=any_shape(r"\w+\.\d+\.up\.weight", ())[1],
         num_heads=num_heads,
         video_layers=video_layers,

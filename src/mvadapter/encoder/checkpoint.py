@@ -20,7 +20,7 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.card import model_card
 from mvadapter.encoder.encode import Encoder, Inputs
 from mvadapter.errors import AdapterFolderError, ConfigError
-from mvadapter.files import hash_file, write_text, written_whole
+from mvadapter.files import atomic_write, hash_file, write_text
 from mvadapter.settings import settings_from_table, table_from_settings
 
 CONFIG_FILE = "adapter_config.json"
@@ -67,7 +67,7 @@ def save_adapter(
     folder = Path(folder)
     config, tensors = encoder.adapter.config, encoder.trainable_parameters()
     num_trainable = sum(tensor.numel() for tensor in tensors.values())
-    with written_whole(folder / WEIGHTS_FILE) as aside:
+    with atomic_write(folder / WEIGHTS_FILE) as aside:
         saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(saved, aside, metadata={"format": "pt"})
         record = AdapterRecord(
@@ -123,7 +123,7 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
         raise AdapterFolderError(f"{folder}: {error}") from error
     fill(adapter.trainable_parameters(), read_tensors(folder / WEIGHTS_FILE), str(folder))
     encoder = Encoder(backbone, adapter, inputs=inputs)
-    encoder.keep_temperature()
+    encoder.clamp_temperature()
     return encoder
 
 

@@ -33,7 +33,7 @@ class Inputs:
 
     num_frames: int = 12
     """Frames per video; shorter videos are padded."""
-    num_words: int = 32
+    max_tokens: int = 32
     """Tokens per caption, start and end included; longer captions are cut."""
     sampling: Sampling = "uniform"
     """Which frames of a video are taken."""
@@ -41,9 +41,9 @@ class Inputs:
     def __post_init__(self) -> None:
         if self.num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
-        if self.num_words < 3:
+        if self.max_tokens < 3:
             raise ConfigError(
-                f"num_words must be at least 3 (start, a word, end), got {self.num_words}"
+                f"max_tokens must be at least 3 (start, a word, end), got {self.max_tokens}"
             )
 
 
@@ -89,7 +89,7 @@ class Encoder:
             return self.backbone.weights["logit_scale"].float()
         return own
 
-    def keep_temperature(self) -> None:
+    def clamp_temperature(self) -> None:
         """Keep a trained temperature at 100 or below, as CLIP's own training did.
 
         To be called after each step and each load (Radford et al. 2021, section 2.5).
@@ -154,7 +154,7 @@ class Encoder:
         Raises:
             BackboneError: The backbone has no tokenizer.
         """
-        token_ids, mask = self.backbone.tokenizer.encode(captions, self.inputs.num_words)
+        token_ids, mask = self.backbone.tokenizer.encode(captions, self.inputs.max_tokens)
         device = self.backbone.device
         with torch.inference_mode():
             return self.embed_captions(token_ids.to(device), mask.to(device))
@@ -193,5 +193,5 @@ def _widest_inputs(adapter: Adapter) -> Inputs:
     usual = Inputs()
     return Inputs(
         num_frames=adapter.longest_video or usual.num_frames,
-        num_words=adapter.longest_caption or usual.num_words,
+        max_tokens=adapter.longest_caption or usual.max_tokens,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mvadapter.adapters.lora import Lora
+from mvadapter.adapters.methods.lora import Lora
 from mvadapter.backbone.export import write_clip
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError

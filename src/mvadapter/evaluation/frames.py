@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvadapter.data.batches import FrameLoader, FrameSettings
-from mvadapter.data.frame_cache import FrameCache, cache_folders
+from mvadapter.data.frame_store import FrameStore, stored_folders
 from mvadapter.data.records import Record
 from mvadapter.encoder.encode import Encoder
 
@@ -38,9 +38,9 @@ def open_frames(
         image_px=encoder.backbone.vision.image_px,
     )
     read = settings.decode
-    folders = {} if table is None else cache_folders(table)
+    folders = {} if table is None else stored_folders(table)
     if settings in folders:
-        read = FrameCache(folders[settings], settings).frames
+        read = FrameStore(folders[settings], settings).frames
     elif folders:
         log.warning(
             "%s: frames are stored for other settings (%s), so the videos are decoded; mvadapter "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 from mvadapter.shapes import FrameImages
 from mvadapter.video.preprocess import resize_and_crop
 
@@ -49,7 +49,7 @@ def write_picture(path: Path, searches: Sequence[tuple[str, Sequence[Strip]]]) -
             picture.paste(_row(strip.images), (_MARGIN_PX, top + _LINE_PX))
             top += block_px
         top += _LINE_PX // 2
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         picture.save(aside, format="png")
 
 

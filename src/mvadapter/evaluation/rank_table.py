@@ -18,7 +18,7 @@ from mvadapter.errors import ConfigError, DataError
 from mvadapter.evaluation.bootstrap import paired_bootstrap
 from mvadapter.evaluation.metrics import RECALLS_AT
 from mvadapter.evaluation.ranks import QueryRanks, RetrievalRanks, expected_hits
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 
 RANK_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SCHEMA = pyarrow.schema(
@@ -103,7 +103,7 @@ def write_rank_table(path: Path, table: pyarrow.Table) -> None:
         OSError: The folder cannot be written to.
     """
     check_rank_suffix(path)
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         match path.suffix.lower():
             case ".csv":
                 pyarrow.csv.write_csv(table, aside)

@@ -17,7 +17,7 @@ from lancedb.db import LanceDBConnection
 from mvadapter.errors import IndexFolderError
 from mvadapter.index.build import EmbeddedVideo
 from mvadapter.index.find import FileState
-from mvadapter.index.search import Segments
+from mvadapter.index.moments import Segments
 
 # Old versions stay this long for those who are reading them.
 _KEPT_VERSIONS = timedelta(minutes=10)

@@ -41,7 +41,7 @@ _RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class RunOptions:
     """What a run is given that does not decide its result."""
 
     device: str = "cpu"
@@ -79,7 +79,7 @@ def train(
     recipe: Recipe,
     records: Sequence[Record],
     folder: str | Path,
-    surroundings: Surroundings | None = None,
+    options: RunOptions | None = None,
 ) -> TrainingResult:
     """Train an adapter, or go on with a run that was stopped in this folder.
 
@@ -91,19 +91,19 @@ def train(
         records: The dataset; of it the recipe's train split is used, and its test split only if
             the recipe selects on it.
         folder: Where the adapter and the run's state go.
-        surroundings: Device, threads, and whom to tell.
+        options: Device, threads, and whom to tell.
 
     Raises:
         TrainingError: There is too little data, or the folder holds another run.
         DataError: No video of the train split can be read.
         MvAdapterError: The backbone, the method or the settings do not fit.
     """
-    surroundings = surroundings or Surroundings()
+    options = options or RunOptions()
     parts = split_records(records, recipe)
     run = Path(folder) / "run"
     run.mkdir(parents=True, exist_ok=True)
     with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
-        return _train(recipe, parts, Path(folder), surroundings)
+        return _train(recipe, parts, Path(folder), options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +174,9 @@ def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
             )
 
 
-def _train(
-    recipe: Recipe, parts: Parts, folder: Path, surroundings: Surroundings
-) -> TrainingResult:
+def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> TrainingResult:
     torch.manual_seed(recipe.train.seed)
-    backbone = Backbone.load(recipe.backbone.name, device=surroundings.device)
+    backbone = Backbone.load(recipe.backbone.name, device=options.device)
     encoder = Encoder(
         backbone,
         build_adapter(recipe.method, backbone),
@@ -187,14 +185,14 @@ def _train(
     )
     if not encoder.trainable_parameters():
         raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
-    reading = {"num_threads": surroundings.num_threads, "cache_bytes": _CACHE_BYTES // 2}
+    reading = {"num_threads": options.num_threads, "cache_bytes": _CACHE_BYTES // 2}
     table = recipe.table
     with (
         open_frames(encoder, parts.train, table, **reading) as train_frames,
         open_frames(encoder, parts.selection, table, **reading) as selection_frames,
     ):
         loaders = (train_frames, selection_frames)
-        return _Run(recipe, parts, encoder, loaders, folder, surroundings).go()
+        return _Run(recipe, parts, encoder, loaders, folder, options).go()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,14 +213,14 @@ class _Run:
         encoder: Encoder,
         loaders: tuple[FrameLoader, FrameLoader],
         folder: Path,
-        surroundings: Surroundings,
+        options: RunOptions,
     ) -> None:
         self._recipe = recipe
         self._parts = parts
         self._encoder = encoder
         self._train_frames, self._selection_frames = loaders
         self._folder = folder
-        self._surroundings = surroundings
+        self._options = options
         self._state_path = folder / "run" / "state.safetensors"
         self._parameters = encoder.trainable_parameters()
         self._optimizer = build_optimizer(encoder, recipe.train)
@@ -250,7 +248,7 @@ class _Run:
                 loss = self._take(step.batch)
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
-                self._surroundings.on_step(progress.step, len(self._steps), loss)
+                self._options.on_step(progress.step, len(self._steps), loss)
                 if step.is_last_of_epoch:
                     self._end_epoch(step.epoch, log)
                 if self._stops_here():
@@ -340,7 +338,7 @@ class _Run:
         }
 
     def _stops_here(self) -> bool:
-        stops = self._surroundings.should_stop()
+        stops = self._options.should_stop()
         if stops or time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
             self._save()
         return stops

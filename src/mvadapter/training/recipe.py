@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
-from mvadapter.adapters.mv_adapter import MvAdapterConfig
-from mvadapter.data.annotations import Dataset
+from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
-from mvadapter.data.synthetic import SyntheticSettings, synthetic_records
+from mvadapter.datasets.annotations import Dataset
 from mvadapter.encoder.encode import Inputs
 from mvadapter.encoder.precision import PrecisionChoice
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records
 
 SelectOn: TypeAlias = Literal["holdout", "test"]
 _SYNTHETIC = "synthetic"
@@ -45,7 +45,7 @@ class DataSettings:
     ``train.select_on`` says so."""
 
     @property
-    def is_drawn(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether the videos are drawn, not read."""
         return self.path == _SYNTHETIC
 
@@ -66,7 +66,7 @@ class TrainSettings:
     """Times that every (video, caption) pair is seen."""
     batch_size: int = 128
     """Pairs a step; every other pair of the batch is a negative."""
-    learning_rate: float = MvAdapterConfig.usual_rate
+    learning_rate: float = MvAdapterConfig.default_learning_rate
     """The peak of AdamW's step size. A recipe without one has its method's usual rate, 0.002, or
     0.00005 for full fine-tuning; docs/study.md has the measurement behind both."""
     weight_decay: float = 0.2
@@ -127,7 +127,7 @@ class Recipe:
         """The recipe as plain values, for files and comparisons."""
         table = table_from_settings(self)
         table["method"] = {"name": self.method.name, **table["method"]}
-        if not self.data.is_drawn:
+        if not self.data.is_synthetic:
             del table["synthetic"]
         return table
 
@@ -143,7 +143,7 @@ class Recipe:
             DataError: The table or folder cannot be used.
             OSError: The videos cannot be written.
         """
-        if self.data.is_drawn:
+        if self.data.is_synthetic:
             return synthetic_records(self.synthetic, folder)
         return read_records(self.data.path, self.data.videos or None)
 
@@ -154,7 +154,7 @@ def dataset_settings(dataset: Dataset) -> dict[str, Any]:
         "data.train_split": dataset.train_split,
         "data.test_split": dataset.test_split,
         "inputs.num_frames": dataset.num_frames,
-        "inputs.num_words": dataset.num_words,
+        "inputs.max_tokens": dataset.max_tokens,
         "inputs.sampling": dataset.sampling,
         "train.epochs": dataset.epochs,
         "train.batch_size": dataset.batch_size,
@@ -248,7 +248,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
         raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
     config = method_from_table(table.get("method", {}), inputs, f"{where} [method]")
-    train = {"learning_rate": config.usual_rate} | dict(table.get("train", {}))
+    train = {"learning_rate": config.default_learning_rate} | dict(table.get("train", {}))
     return Recipe(
         data=settings_from_table(DataSettings, table["data"], f"{where} [data]"),
         backbone=settings_from_table(
@@ -273,5 +273,5 @@ def method_from_table(table: Mapping[str, Any], inputs: Inputs, where: str) -> A
     settings = dict(table)
     name = str(settings.pop("name", MvAdapterConfig.name))
     if method_of(name) == MvAdapterConfig.name:
-        settings = {"num_frames": inputs.num_frames, "num_words": inputs.num_words} | settings
+        settings = {"num_frames": inputs.num_frames, "max_tokens": inputs.max_tokens} | settings
     return adapter_config(name, settings, where)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mvadapter.encoder.precision import Precision
 from mvadapter.errors import TrainingError
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def save_state(
         tensors[f"weight/{name}"] = parameter.detach().cpu().contiguous()
         for moment, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{moment}/{name}"] = value.detach().cpu().contiguous()
-    with written_whole(path) as aside:
+    with atomic_write(path) as aside:
         save_file(tensors, aside, metadata={"progress": json.dumps(asdict(progress))})
 
 

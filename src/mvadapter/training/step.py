@@ -51,7 +51,7 @@ def take_step(
     """
     inputs, device = encoder.inputs, encoder.backbone.device
     pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
-    token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.num_words)
+    token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.max_tokens)
     with autocast(encoder, precision):
         videos = encoder.embed_videos(pixels, frame_mask)
         texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
@@ -66,5 +66,5 @@ def take_step(
     if not (math.isfinite(value) and math.isfinite(float(norm))):
         raise DivergedError(f"the loss became {value} (gradient {float(norm)})")
     optimizer.step()
-    encoder.keep_temperature()
+    encoder.clamp_temperature()
     return value

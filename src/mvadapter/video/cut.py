@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
 from mvadapter.errors import VideoError
-from mvadapter.files import written_whole
+from mvadapter.files import atomic_write
 from mvadapter.video.container import Timeline, VideoFile, as_fraction, complaint
 from mvadapter.video.decode import VideoReader
 
@@ -82,7 +82,7 @@ def cut_segment(
         audio = _first_audio(file.container)
         is_copied = _may_be_copied(file, audio)
         try:
-            with written_whole(target) as temporary, _mp4(temporary) as written:
+            with atomic_write(target) as temporary, _mp4(temporary) as written:
                 write = _copy if is_copied else _encode
                 start, end = write(file, audio, timeline, written)
         except (FFmpegError, OSError, ValueError) as error:

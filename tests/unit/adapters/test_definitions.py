@@ -6,12 +6,12 @@ import torch.nn.functional as F
 
 from made_clips import write_random_clip
 from mvadapter import build_adapter
-from mvadapter.adapters.adaptformer import AdaptFormerConfig
-from mvadapter.adapters.convpass import ConvpassConfig
-from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
-from mvadapter.adapters.lora import LoraConfig
-from mvadapter.adapters.prompts import PromptsConfig
-from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
+from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
+from mvadapter.adapters.methods.convpass import ConvpassConfig
+from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
+from mvadapter.adapters.methods.lora import LoraConfig
+from mvadapter.adapters.methods.prompts import PromptsConfig
+from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import FrameLayout
 

@@ -7,12 +7,12 @@ import torch
 
 from mvadapter import Encoder, build_adapter
 from mvadapter.adapters.build import VARIANTS, adapter_config
-from mvadapter.adapters.convpass import ConvpassConfig
-from mvadapter.adapters.cross_modal import CrossModalAdapterConfig
-from mvadapter.adapters.lora import LoraConfig
-from mvadapter.adapters.prompts import PromptsConfig
-from mvadapter.adapters.sequence_transformer import SequenceTransformerConfig
-from mvadapter.adapters.st_adapter import StAdapterConfig
+from mvadapter.adapters.methods.convpass import ConvpassConfig
+from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
+from mvadapter.adapters.methods.lora import LoraConfig
+from mvadapter.adapters.methods.prompts import PromptsConfig
+from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
+from mvadapter.adapters.methods.st_adapter import StAdapterConfig
 from mvadapter.errors import ConfigError, UnknownNameError
 
 

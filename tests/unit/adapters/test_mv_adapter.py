@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from mvadapter import Backbone, Encoder, MvAdapterConfig, build_adapter
-from mvadapter.adapters.tying import KroneckerLinear
+from mvadapter.adapters.parts.tying import KroneckerLinear
 from mvadapter.backbone.sites import FrameLayout
 from mvadapter.errors import ConfigError
 
 
 def encoder_of(backbone: Backbone, **settings) -> Encoder:
     """An encoder whose adapter is no longer at its start, so that it shows in the features."""
-    small = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "num_words": 12}
+    small = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "max_tokens": 12}
     encoder = Encoder(backbone, build_adapter(MvAdapterConfig(**(small | settings)), backbone))
     with torch.no_grad():
         for parameter in encoder.trainable_parameters().values():
@@ -105,7 +105,7 @@ def test_too_many_words_name_the_setting(random_clip):
     encoder = encoder_of(random_clip)
 
     with pytest.raises(
-        ConfigError, match="13 tokens, but the adapter has positions for 12.*num_words=13"
+        ConfigError, match="13 tokens, but the adapter has positions for 12.*max_tokens=13"
     ):
         encoder.embed_captions(*captions(num_tokens=13))
 

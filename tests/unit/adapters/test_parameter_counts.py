@@ -8,9 +8,9 @@ import pytest
 
 from made_shapes import shape_only_clip
 from mvadapter.adapters.build import adapter_config, build_adapter, count_trainable
-from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 
-LONG = {"num_frames": 32, "num_words": 64}
+LONG = {"num_frames": 32, "max_tokens": 64}
 LARGE = {"bottleneck_width": 128}
 
 CONFIGS = [

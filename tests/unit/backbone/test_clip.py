@@ -128,7 +128,7 @@ def test_a_folder_without_a_tokenizer_still_embeds_frames(folder):
 
 
 def test_captions_become_start_words_end_and_padding(random_clip):
-    token_ids, mask = random_clip.tokenizer.encode(["a b", "a b c d e f g h"], num_words=6)
+    token_ids, mask = random_clip.tokenizer.encode(["a b", "a b c d e f g h"], max_tokens=6)
 
     assert token_ids.shape == (2, 6)
     assert mask.tolist() == [[True] * 4 + [False] * 2, [True] * 6]
@@ -139,7 +139,7 @@ def test_captions_become_start_words_end_and_padding(random_clip):
 
 
 def test_no_captions_are_no_rows(random_clip):
-    token_ids, mask = random_clip.tokenizer.encode([], num_words=6)
+    token_ids, mask = random_clip.tokenizer.encode([], max_tokens=6)
 
     assert token_ids.shape == mask.shape == (0, 6)
 
@@ -147,9 +147,9 @@ def test_no_captions_are_no_rows(random_clip):
 def test_threads_cut_captions_at_different_lengths(random_clip):
     caption = "a b c d e f g h i j k l m n o p"
 
-    def encode(num_words):
+    def encode(max_tokens):
         return [
-            random_clip.tokenizer.encode([caption], num_words)[1].sum().item() for _ in range(300)
+            random_clip.tokenizer.encode([caption], max_tokens)[1].sum().item() for _ in range(300)
         ]
 
     lengths = [4, 7, 10, 13]
@@ -193,5 +193,5 @@ def test_the_fingerprint_tells_two_shapes_with_the_same_weights_apart(folder):
 
 
 def test_words_need_room(random_clip):
-    with pytest.raises(ConfigError, match="num_words must be at least 3"):
-        random_clip.tokenizer.encode(["a"], num_words=2)
+    with pytest.raises(ConfigError, match="max_tokens must be at least 3"):
+        random_clip.tokenizer.encode(["a"], max_tokens=2)

@@ -288,7 +288,7 @@ def test_frames_of_another_size_are_refused_with_the_size(random_clip):
 def test_captions_beyond_clips_positions_are_refused_with_the_setting(random_clip):
     token_ids = torch.zeros(1, 80, dtype=torch.long)
 
-    with pytest.raises(ConfigError, match="80 tokens, .* positions for 77; set num_words"):
+    with pytest.raises(ConfigError, match="80 tokens, .* positions for 77; set max_tokens"):
         run_text(token_ids, token_ids == 0, random_clip.text, random_clip.weights, {})
 
 

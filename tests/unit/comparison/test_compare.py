@@ -6,7 +6,7 @@ import pytest
 
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison import compare as module
-from mvadapter.comparison.compare import ComparisonSurroundings, compare
+from mvadapter.comparison.compare import ComparisonOptions, compare
 from mvadapter.comparison.plan import read_plan
 from mvadapter.errors import ConfigError, DataError, TrainingError
 
@@ -19,7 +19,7 @@ train_twins = 6
 test_twins = 1
 [inputs]
 num_frames = 6
-num_words = 16
+max_tokens = 16
 [train]
 precision = "float32"
 holdout_percent = 30.0
@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch):
                 job.result.write_text(json.dumps(found))
 
         monkeypatch.setattr(module, "run_jobs", run_jobs)
-        return compare(plan, tmp_path / "out", ComparisonSurroundings()), done
+        return compare(plan, tmp_path / "out", ComparisonOptions()), done
 
     return run
 

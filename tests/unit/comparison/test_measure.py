@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from mvadapter import Backbone, Encoder, FrozenConfig, Inputs, build_adapter
-from mvadapter.adapters.full import FullConfig
+from mvadapter.adapters.methods.full import FullConfig
 from mvadapter.comparison.measure import measure, measure_cost
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job
-from mvadapter.data.stories import NEEDS
+from mvadapter.synthetic.stories import NEEDS
 from mvadapter.training.recipe import recipe_from_table
 
-INPUTS = Inputs(num_frames=6, num_words=16)
+INPUTS = Inputs(num_frames=6, max_tokens=16)
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def encoder(config, backbone):
 
 
 def test_what_pools_frames_without_order_is_at_chance_for_every_need(tiny, records, recipe):
-    measured = measure(encoder(FullConfig(), tiny), records, recipe.table, is_drawn=True)
+    measured = measure(encoder(FullConfig(), tiny), records, recipe.table, is_synthetic=True)
 
     assert set(measured.hits["reversal"]) == {50.0}
     assert measured.needs["direction"]["reversal"] == 50.0
 
 
 def test_captions_without_time_have_no_reversal(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_synthetic=True)
 
     assert list(measured.needs) == [n for n in NEEDS if n in ("appearance", "direction", "speed")]
     assert "reversal" not in measured.needs["appearance"]
@@ -58,7 +58,7 @@ def test_captions_without_time_have_no_reversal(tiny, records, recipe):
 
 
 def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
-    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True)
+    measured = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_synthetic=True)
 
     recall = measured.metrics["text_to_video"]["recall_at_1"]
     by_need = [table["text_to_video"] for table in measured.needs.values()]
@@ -67,7 +67,7 @@ def test_the_parts_of_a_measure_make_up_the_whole(tiny, records, recipe):
 
 
 def test_a_video_and_its_twin_are_one_piece_of_evidence(tiny, records, recipe):
-    groups = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_drawn=True).groups
+    groups = measure(encoder(FrozenConfig(), tiny), records, recipe.table, is_synthetic=True).groups
 
     # Four videos without twins, and four pairs of twins side by side.
     assert len(set(groups["video_to_text"])) == 4 + 4

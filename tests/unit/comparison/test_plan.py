@@ -1,7 +1,7 @@
 import pytest
 
-from mvadapter.adapters.lora import LoraConfig
-from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.adapters.methods.lora import LoraConfig
+from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.comparison.plan import check_plan, read_plan, run_folder, same_methods
 from mvadapter.errors import ConfigError
 
@@ -10,7 +10,7 @@ RECIPE = """
 path = "synthetic"
 [inputs]
 num_frames = 5
-num_words = 9
+max_tokens = 9
 [compare]
 methods = ["frozen", "adaptformer", "mv-adapter-untied"]
 seeds = [1, 2]
@@ -34,7 +34,7 @@ def test_a_recipe_says_what_is_compared(recipe):
     assert plan.seeds == (1, 2)
     assert set(plan.learning_rates.values()) == {(0.1, 0.2)}
     assert plan.methods["mv-adapter-untied"] == MvAdapterConfig(
-        num_frames=5, num_words=9, tying="none", bottleneck_width=6
+        num_frames=5, max_tokens=9, tying="none", bottleneck_width=6
     )
 
 
@@ -53,11 +53,11 @@ def test_options_win_over_the_recipe(recipe):
     assert list(plan.methods) == ["bitfit"]
 
 
-def test_quick_takes_one_seed_and_the_methods_usual_rate_or_the_recipes(recipe):
+def test_quick_takes_one_seed_and_the_methods_default_learning_rate_or_the_recipes(recipe):
     plan = read_plan(recipe, {"compare.quick_rates": {"adaptformer": 0.7}}, is_quick=True)
 
     assert plan.seeds == (1,)
-    assert plan.learning_rates["mv-adapter-untied"] == (MvAdapterConfig.usual_rate,)
+    assert plan.learning_rates["mv-adapter-untied"] == (MvAdapterConfig.default_learning_rate,)
     assert plan.learning_rates["adaptformer"] == (0.7,)
 
 
@@ -103,7 +103,7 @@ def test_a_recipe_has_variants_of_its_own(recipe):
     plan = read_plan(recipe, {"compare.methods": ["wide"], "compare.quick_rates": {"wide": 0.3}})
 
     assert plan.methods["wide"] == MvAdapterConfig(
-        num_frames=5, num_words=9, tying="none", factor_dim=3, bottleneck_width=6, num_heads=1
+        num_frames=5, max_tokens=9, tying="none", factor_dim=3, bottleneck_width=6, num_heads=1
     )
 
 
@@ -123,7 +123,7 @@ def test_the_quick_rate_of_a_method_is_its_variants_too(recipe):
         "mv-adapter": (0.3,),
         "mv-adapter-tied": (0.3,),
         "mv-adapter-untied": (0.4,),
-        "lora": (LoraConfig.usual_rate,),
+        "lora": (LoraConfig.default_learning_rate,),
         "wide": (0.4,),
     }
 
@@ -169,7 +169,7 @@ def test_a_plan_keeps_what_decides_its_runs(recipe):
     ("setting", "value", "message"),
     [
         ("inputs.num_frames", 100, "sequence-transformer takes num_frames up to 77"),
-        ("inputs.num_words", 78, "num_words is 78, but .* has positions for 77 tokens"),
+        ("inputs.max_tokens", 78, "max_tokens is 78, but .* has positions for 77 tokens"),
     ],
 )
 def test_frames_and_words_beyond_a_table_are_refused_first(

@@ -15,7 +15,7 @@ train_twins = 4
 test_twins = 1
 [inputs]
 num_frames = 6
-num_words = 16
+max_tokens = 16
 [train]
 epochs = 2
 batch_size = 4

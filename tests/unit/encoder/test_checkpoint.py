@@ -22,8 +22,8 @@ from mvadapter.errors import AdapterFolderError
 
 @pytest.fixture
 def encoder(random_clip):
-    config = MvAdapterConfig(bottleneck_width=8, num_frames=4, num_words=10)
-    inputs = Inputs(num_frames=4, num_words=10, sampling="left-edge")
+    config = MvAdapterConfig(bottleneck_width=8, num_frames=4, max_tokens=10)
+    inputs = Inputs(num_frames=4, max_tokens=10, sampling="left-edge")
     return Encoder(random_clip, build_adapter(config, random_clip), inputs=inputs)
 
 

@@ -42,18 +42,18 @@ def test_embeddings_have_unit_length(random_clip):
 
 
 def test_inputs_follow_the_adapters_positions(random_clip):
-    config = MvAdapterConfig(num_frames=5, num_words=9)
+    config = MvAdapterConfig(num_frames=5, max_tokens=9)
 
     encoder = Encoder(random_clip, build_adapter(config, random_clip))
 
-    assert encoder.inputs == Inputs(num_frames=5, num_words=9)
+    assert encoder.inputs == Inputs(num_frames=5, max_tokens=9)
 
 
 def test_inputs_that_cannot_be_are_refused():
     with pytest.raises(ConfigError, match="num_frames must be at least 1"):
         Inputs(num_frames=0)
-    with pytest.raises(ConfigError, match="num_words must be at least 3"):
-        Inputs(num_words=2)
+    with pytest.raises(ConfigError, match="max_tokens must be at least 3"):
+        Inputs(max_tokens=2)
 
 
 def test_swapping_an_adapter_is_an_assignment(random_clip):

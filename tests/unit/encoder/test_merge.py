@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
-from mvadapter.adapters.bitfit import BitFitConfig
-from mvadapter.adapters.full import FullConfig
-from mvadapter.adapters.lora import LoraConfig
-from mvadapter.adapters.projection import ProjectionConfig
+from mvadapter.adapters.methods.bitfit import BitFitConfig
+from mvadapter.adapters.methods.full import FullConfig
+from mvadapter.adapters.methods.lora import LoraConfig
+from mvadapter.adapters.methods.projection import ProjectionConfig
 from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.merge import export_merged
 from mvadapter.errors import ConfigError

@@ -4,7 +4,7 @@ import torch
 from made_videos import write_video
 from mvadapter import Encoder, FrozenConfig, Inputs, build_adapter
 from mvadapter.data.batches import FrameSettings
-from mvadapter.data.frame_cache import store_frames
+from mvadapter.data.frame_store import store_frames
 from mvadapter.data.records import Record
 from mvadapter.evaluation.frames import open_frames
 

@@ -6,15 +6,15 @@ import pytest
 
 from made_videos import write_video
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.encoder.encode import Encoder, Inputs
-from mvadapter.index.store import VideoIndex
+from mvadapter.index.writer import VideoIndex
 
 
 @pytest.fixture(scope="session")
 def encoder(random_clip):
     adapter = build_adapter(FrozenConfig(), random_clip)
-    return Encoder(random_clip, adapter, inputs=Inputs(num_frames=2, num_words=16))
+    return Encoder(random_clip, adapter, inputs=Inputs(num_frames=2, max_tokens=16))
 
 
 @pytest.fixture(scope="session")

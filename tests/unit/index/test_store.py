@@ -12,13 +12,13 @@ import torch
 from made_clips import write_random_clip
 from made_videos import with_hole, write_tone
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.frozen import FrozenConfig
-from mvadapter.adapters.mv_adapter import MvAdapterConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
+from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder, Inputs
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
-from mvadapter.index.store import VideoIndex, name_of_folder
+from mvadapter.index.writer import VideoIndex, name_of_folder
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
 
@@ -48,7 +48,7 @@ def trained(random_clip):
     with torch.no_grad():
         for parameter in adapter.parameters():
             parameter.normal_(std=0.5)
-    return Encoder(random_clip, adapter, inputs=Inputs(num_frames=2, num_words=16))
+    return Encoder(random_clip, adapter, inputs=Inputs(num_frames=2, max_tokens=16))
 
 
 def test_videos_are_indexed_in_segments_and_found_again_after_reopening(index, videos, random_clip):
@@ -388,7 +388,7 @@ def test_missing_vectors_are_told_in_one_line(index, random_clip):
 _ADD_SLOWLY = """
 import sys
 from mvadapter.index import build
-from mvadapter.index.store import VideoIndex
+from mvadapter.index.writer import VideoIndex
 build._BATCH_SEGMENTS = 3
 index = VideoIndex.open(sys.argv[1])
 index.add(sys.argv[2], on_progress=lambda done, total, name: print(done, flush=True))

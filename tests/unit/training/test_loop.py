@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from mvadapter import load_adapter
 from mvadapter.encoder.checkpoint import read_record
 from mvadapter.errors import DataError, TrainingError
-from mvadapter.training.loop import Surroundings, selection_score, split_records, train
+from mvadapter.training.loop import RunOptions, selection_score, split_records, train
 from mvadapter.training.recipe import read_recipe
 
 
@@ -22,7 +22,7 @@ def recipe(table, random_clip_folder):
             "data.path": str(table),
             "backbone.name": str(random_clip_folder),
             "inputs.num_frames": 4,
-            "inputs.num_words": 30,
+            "inputs.max_tokens": 30,
             "method.bottleneck_width": 8,
             "train.epochs": 2,
             "train.batch_size": 4,
@@ -48,9 +48,9 @@ def change(recipe, **settings):
 
 def test_training_lowers_the_loss(recipe, records, tmp_path):
     losses = []
-    surroundings = Surroundings(on_step=lambda _done, _total, loss: losses.append(loss))
+    options = RunOptions(on_step=lambda _done, _total, loss: losses.append(loss))
 
-    train(change(recipe, epochs=8, learning_rate=5e-3), records, tmp_path, surroundings)
+    train(change(recipe, epochs=8, learning_rate=5e-3), records, tmp_path, options)
 
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
 
@@ -95,12 +95,12 @@ def test_another_seed_gives_others(recipe, records, tmp_path):
 def test_a_stopped_run_goes_on_bit_by_bit(recipe, records, tmp_path, stop_after):
     whole = train(recipe, records, tmp_path / "whole")
     steps = []
-    surroundings = Surroundings(
+    options = RunOptions(
         on_step=lambda done, _total, _loss: steps.append(done),
         should_stop=lambda: len(steps) == stop_after,
     )
 
-    stopped = train(recipe, records, tmp_path / "parts", surroundings)
+    stopped = train(recipe, records, tmp_path / "parts", options)
     resumed = train(recipe, records, tmp_path / "parts")
 
     assert (stopped.step, stopped.is_finished) == (stop_after, False)
@@ -114,7 +114,7 @@ def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
     first = train(recipe, records, tmp_path)
     steps = []
 
-    again = train(recipe, records, tmp_path, Surroundings(on_step=lambda *_: steps.append(1)))
+    again = train(recipe, records, tmp_path, RunOptions(on_step=lambda *_: steps.append(1)))
 
     assert again == first
     assert steps == []
@@ -136,7 +136,7 @@ def test_other_data_does_not_continue_a_run(recipe, records, tmp_path):
 
 
 def test_a_run_goes_on_where_its_data_were_moved(recipe, records, tmp_path):
-    train(recipe, records, tmp_path / "out", Surroundings(should_stop=lambda: True))
+    train(recipe, records, tmp_path / "out", RunOptions(should_stop=lambda: True))
     place = Path(recipe.data.path)
     moved = place.parent.with_name(f"{place.parent.name}-moved")
     shutil.copytree(place.parent, moved)
@@ -188,12 +188,12 @@ def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
 def test_a_split_without_one_readable_video_is_refused_at_once(recipe, records, tmp_path):
     gone = [dataclasses.replace(record, video=tmp_path / f"gone {record.id}") for record in records]
     steps = []
-    surroundings = Surroundings(on_step=lambda *_: steps.append(1))
+    options = RunOptions(on_step=lambda *_: steps.append(1))
 
     with pytest.raises(DataError, match=r"none of the \d+ videos can be read; .*gone 0\.mp4"):
-        train(recipe, gone, tmp_path / "adapter", surroundings)
+        train(recipe, gone, tmp_path / "adapter", options)
     with pytest.raises(TrainingError, match=r"^0\.mp4 alone of \d+ videos can be read"):
-        train(recipe, [records[0], *gone[1:]], tmp_path / "other", surroundings)
+        train(recipe, [records[0], *gone[1:]], tmp_path / "other", options)
     assert not steps
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from mvadapter import Encoder, MvAdapterConfig, build_adapter
-from mvadapter.adapters.bitfit import BitFitConfig
-from mvadapter.adapters.full import FullConfig
+from mvadapter.adapters.methods.bitfit import BitFitConfig
+from mvadapter.adapters.methods.full import FullConfig
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import TrainSettings
 

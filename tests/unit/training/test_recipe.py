@@ -3,8 +3,8 @@ import os.path
 import pytest
 
 from mvadapter import FrozenConfig, MvAdapterConfig
-from mvadapter.adapters.adaptformer import AdaptFormerConfig
-from mvadapter.data.datasets import DATASETS
+from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
+from mvadapter.datasets.catalog import DATASETS
 from mvadapter.errors import ConfigError
 from mvadapter.training.recipe import (
     TrainSettings,
@@ -57,7 +57,7 @@ def test_everything_can_be_set(tmp_path):
             """
             data = { path = "/videos/t.csv", videos = "v" }
             backbone.name = "openai/clip-vit-base-patch16"
-            inputs = { num_frames = 32, num_words = 64, sampling = "left-edge" }
+            inputs = { num_frames = 32, max_tokens = 64, sampling = "left-edge" }
             train = { epochs = 15, batch_size = 64, learning_rate = 1e-4 }
             [method]
             name = "mv-adapter"
@@ -68,7 +68,7 @@ def test_everything_can_be_set(tmp_path):
     )
 
     assert read.method == MvAdapterConfig(
-        num_frames=32, num_words=64, tied_layers=(-1,), has_input_norm=True
+        num_frames=32, max_tokens=64, tied_layers=(-1,), has_input_norm=True
     )
     assert read.data.path == "/videos/t.csv"
     assert read.data.videos == str(tmp_path / "v")
@@ -164,7 +164,7 @@ def test_a_dataset_decides_settings_and_options_take_their_place(
     recipe = read_recipe(None, {"data.path": "t.csv", **usual, "train.seed": 3})
     other = read_recipe(None, {"data.path": "t.csv", **usual, "train.epochs": 1})
 
-    assert (recipe.inputs.num_frames, recipe.inputs.num_words) == (frames, words)
+    assert (recipe.inputs.num_frames, recipe.inputs.max_tokens) == (frames, words)
     assert (recipe.train.epochs, recipe.train.batch_size) == (epochs, batch_size)
     assert (recipe.data.train_split, recipe.data.test_split) == splits
     assert other.train.epochs == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mvadapter import Encoder, build_adapter
-from mvadapter.adapters.full import FullConfig
+from mvadapter.adapters.methods.full import FullConfig
 from mvadapter.encoder.encode import Inputs
 from mvadapter.errors import TrainingError
 from mvadapter.training.step import take_step
@@ -14,7 +14,7 @@ from mvadapter.training.step import take_step
 
 @pytest.mark.parametrize("start", [math.log(100), 6.0])
 def test_a_temperature_at_its_bound_still_learns(random_clip, start):
-    inputs = Inputs(num_frames=2, num_words=8)
+    inputs = Inputs(num_frames=2, max_tokens=8)
     encoder = Encoder(random_clip, build_adapter(FullConfig(), random_clip), inputs=inputs)
     scale = encoder.adapter.backbone_weights["logit_scale"]
     with torch.no_grad():

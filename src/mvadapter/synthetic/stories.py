@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, assert_never, get_args
 
 import numpy as np
 
-from mvadapter.data.scenes import COLORS, KINDS, Picture, Rgb, Shape, draw
+from mvadapter.synthetic.scenes import COLORS, KINDS, Picture, Rgb, Shape, draw
 
 Need: TypeAlias = Literal["appearance", "direction", "order", "size", "speed", "count"]
 """What of time a caption needs: nothing, where to, what first, larger or smaller, faster or slower,

@@ -1,6 +1,6 @@
 import pytest
 
-from mvadapter.data.find import VideoFiles
+from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import DataError
 
 LSMDC = "3086_UGLY_TRUTH_00.23.23.000-00.23.28.886"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from mvadapter.data.activitynet import ACTIVITYNET
-from mvadapter.data.annotations import Dataset
-from mvadapter.data.didemo import DIDEMO
-from mvadapter.data.lsmdc import LSMDC
-from mvadapter.data.msrvtt import MSRVTT
-from mvadapter.data.msvd import MSVD
+from mvadapter.datasets.activitynet import ACTIVITYNET
+from mvadapter.datasets.annotations import Dataset
+from mvadapter.datasets.didemo import DIDEMO
+from mvadapter.datasets.lsmdc import LSMDC
+from mvadapter.datasets.msrvtt import MSRVTT
+from mvadapter.datasets.msvd import MSVD
 
 DatasetName: TypeAlias = Literal["msrvtt", "msvd", "lsmdc", "didemo", "activitynet"]
 

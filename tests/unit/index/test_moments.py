@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvadapter.errors import ConfigError
-from mvadapter.index.search import Segments, find_moments
+from mvadapter.index.moments import Segments, find_moments
 
 
 def segments_of(*lengths: int, gap_after: int | None = None) -> Segments:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mvadapter.adapters.base import Adapter, MethodConfig
-from mvadapter.adapters.transformer import TransformerBlock
+from mvadapter.adapters.parts.transformer import TransformerBlock
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import FrameEmbeddings, FrameMask

@@ -1,6 +1,6 @@
 """LSMDC: short pieces of films, with one sentence of audio description each."""
 
-from mvadapter.data.annotations import (
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     CaptionGatherer,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mvadapter.data.scenes import COLORS, DARK_GREY, KINDS, Shape, draw, draw_batch
 from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.synthetic.scenes import COLORS, DARK_GREY, KINDS, Shape, draw, draw_batch
 
 
 def shape(kind="circle", color="red", x=0.5, y=0.5, radius=0.12):
@@ -14,7 +14,7 @@ def drawn_part(picture):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_shape_is_drawn_around_its_centre_and_nowhere_else(kind):
+def test_a_shape_is_synthetic_around_its_centre_and_nowhere_else(kind):
     picture = draw([shape(kind=kind, x=0.25, y=0.75)], 64)
 
     rows, columns = np.nonzero(drawn_part(picture))

@@ -4,7 +4,7 @@ Which videos count is said by the lists of collaborative-experts (Liu et al. 201
 work.
 """
 
-from mvadapter.data.annotations import (
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     CaptionGatherer,
@@ -76,7 +76,7 @@ DIDEMO = Dataset(
     # Six segments of five seconds were annotated; the end is CLIP4Clip's.
     end_seconds=31.0,
     num_frames=32,
-    num_words=64,
+    max_tokens=64,
     epochs=15,
     batch_size=64,
 )

@@ -68,7 +68,7 @@ class Dataset:
     end_seconds: float | None = None
     """Where the part of each video ends that was annotated; None is where the video does."""
     num_frames: int = 12
-    num_words: int = 32
+    max_tokens: int = 32
     # DEPARTS: the authors take left edges, so that the last frame is never seen.
     sampling: Sampling = "uniform"
     epochs: int = 5
@@ -80,7 +80,7 @@ class Dataset:
         return tuple(dict.fromkeys(file for split in self.splits for file in split.files))
 
     @property
-    def usual_table(self) -> Path:
+    def default_table(self) -> Path:
         """Where its table is looked for when none is named: in the working folder."""
         return Path(f"{self.name}.parquet")
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter, bias_copies
-from mvadapter.adapters.bottleneck import OwnTextConfig, text_bottlenecks
+from mvadapter.adapters.parts.bottleneck import OwnTextConfig, text_bottlenecks
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.backbone.towers import quick_gelu

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from made_videos import write_video
-from mvadapter.data import frame_cache
+from mvadapter.data import frame_store
 from mvadapter.data.batches import FrameLoader, FrameSettings
-from mvadapter.data.frame_cache import FrameCache, cache_folders, store_frames
+from mvadapter.data.frame_store import FrameStore, store_frames, stored_folders
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 
@@ -39,7 +39,7 @@ def store(table, records, settings=SETTINGS, **options):
 
 
 def opened(table, settings=SETTINGS):
-    return FrameCache(cache_folders(table)[settings], settings)
+    return FrameStore(stored_folders(table)[settings], settings)
 
 
 def refuse_to_decode(monkeypatch):
@@ -106,13 +106,13 @@ def test_a_killed_run_keeps_what_was_stored(table, records):
     code = """
 import os, sys
 from pathlib import Path
-from mvadapter.data import frame_cache
+from mvadapter.data import frame_store
 from mvadapter.data.batches import FrameSettings
 from mvadapter.data.records import Record
-frame_cache._SHARD_BYTES = 1
+frame_store._SHARD_BYTES = 1
 table, *videos = map(Path, sys.argv[1:])
 records = [Record(id=f"v{n}", video=video, captions=("one",)) for n, video in enumerate(videos)]
-frame_cache.store_frames(
+frame_store.store_frames(
     table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_threads=2,
     on_progress=lambda done, total: done == 3 and os.kill(os.getpid(), 9),
 )
@@ -128,9 +128,9 @@ frame_cache.store_frames(
 
 
 def test_a_shard_that_no_index_names_is_replaced(table, records, monkeypatch):
-    monkeypatch.setattr(frame_cache, "_SHARD_BYTES", 1)
+    monkeypatch.setattr(frame_store, "_SHARD_BYTES", 1)
     store(table, records[:2])
-    folder = cache_folders(table)[SETTINGS]
+    folder = stored_folders(table)[SETTINGS]
     # As if the process had been killed between a shard and its index.
     (folder / "000001.arrow").write_bytes(b"half")
 
@@ -158,7 +158,7 @@ def test_a_bad_video_is_skipped_with_its_reason(table, records, tmp_path):
 @pytest.mark.parametrize("place", [-3000, -1500, 300])
 def test_damage_is_noticed_and_the_video_decoded_instead(table, records, place, caplog):
     store(table, records)
-    shard = cache_folders(table)[SETTINGS] / "000000.arrow"
+    shard = stored_folders(table)[SETTINGS] / "000000.arrow"
     data = bytearray(shard.read_bytes())
     data[place : place + 200] = bytes(200)
     shard.write_bytes(data)
@@ -176,7 +176,7 @@ def test_damage_is_noticed_and_the_video_decoded_instead(table, records, place, 
 
 def test_a_lost_shard_is_made_again(table, records, caplog):
     store(table, records)
-    (cache_folders(table)[SETTINGS] / "000000.arrow").unlink()
+    (stored_folders(table)[SETTINGS] / "000000.arrow").unlink()
 
     assert opened(table).stored(records[0]) is None
     assert store(table, records).num_new == 5
@@ -203,7 +203,7 @@ def test_frames_for_other_settings_lie_apart(table, records):
     store(table, records)
     store(table, records, small)
 
-    assert cache_folders(table) == {
+    assert stored_folders(table) == {
         SETTINGS: table.with_name("t.parquet.frames") / "4-uniform-32px",
         small: table.with_name("t.parquet.frames") / "2-left-edge-16px",
     }
@@ -226,14 +226,14 @@ def test_segments_of_one_video_are_stored_apart(table, tmp_path):
 
 def test_a_damaged_index_is_refused(table, records):
     store(table, records)
-    (cache_folders(table)[SETTINGS] / "index.parquet").write_bytes(b"no")
+    (stored_folders(table)[SETTINGS] / "index.parquet").write_bytes(b"no")
 
     with pytest.raises(DataError, match=r"index\.parquet: the index of stored frames cannot be"):
         opened(table)
 
 
 def test_a_table_without_stored_frames_has_none(table):
-    assert cache_folders(table) == {}
+    assert stored_folders(table) == {}
 
 
 def test_a_second_process_is_kept_from_storing(table, records):

@@ -26,7 +26,7 @@ from PIL import Image
 from mvadapter.data.batches import FrameBytes, FrameLoader, FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
-from mvadapter.files import locked, written_whole
+from mvadapter.files import atomic_write, locked
 from mvadapter.video.sample import Sampling
 
 log = logging.getLogger(__name__)
@@ -76,11 +76,11 @@ class StoreReport:
     """Record id -> why its video gives no frames."""
 
 
-class FrameCache:
+class FrameStore:
     """The stored frames of a table's records.
 
     Args:
-        folder: One of `cache_folders`, or a new one.
+        folder: One of `stored_folders`, or a new one.
         settings: What was, or will be, stored there.
 
     Raises:
@@ -133,7 +133,7 @@ class FrameCache:
         name = f"{max(taken, default=-1) + 1:06}.arrow"
         shard = pyarrow.table({_IMAGES: pyarrow.array(images, pyarrow.list_(pyarrow.binary()))})
         with (
-            written_whole(self.folder / name) as aside,
+            atomic_write(self.folder / name) as aside,
             pyarrow.ipc.new_file(aside, shard.schema) as file,
         ):
             file.write_table(shard)
@@ -149,7 +149,7 @@ class FrameCache:
                 sha256=_checksum(stored),
             )
             self._entries[entry.key] = entry
-        with written_whole(self.folder / _INDEX) as aside:
+        with atomic_write(self.folder / _INDEX) as aside:
             rows = [asdict(entry) for entry in self._entries.values()]
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
 
@@ -170,7 +170,7 @@ class FrameCache:
 class _ShardWriter:
     """Collects images and adds them to a cache, a shard at a time."""
 
-    def __init__(self, cache: FrameCache) -> None:
+    def __init__(self, cache: FrameStore) -> None:
         self._cache = cache
         self._start_over()
 
@@ -230,7 +230,7 @@ def store_frames(
     folder = home / _name(settings)
     refusal = DataError(f"{home}: another process is storing frames here; let it finish first")
     with locked(home / _LOCK, refusal):
-        cache = FrameCache(folder, settings)
+        cache = FrameStore(folder, settings)
         once = list({_key(record): record for record in records}.values())
         todo = [record for record in once if cache.stored(record) is None]
 
@@ -248,7 +248,7 @@ def store_frames(
 
 
 def _store_all(
-    cache: FrameCache,
+    cache: FrameStore,
     records: Sequence[Record],
     settings: FrameSettings,
     num_threads: int,
@@ -270,7 +270,7 @@ def _store_all(
     return skipped
 
 
-def cache_folders(table: Path) -> dict[FrameSettings, Path]:
+def stored_folders(table: Path) -> dict[FrameSettings, Path]:
     """What is stored beside a table, and where."""
     found = {}
     pattern = re.compile(rf"(\d+)-({'|'.join(get_args(Sampling))})-(\d+)px")

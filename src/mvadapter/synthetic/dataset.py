@@ -19,12 +19,12 @@ import av
 import numpy as np
 
 from mvadapter.data.records import Record
-from mvadapter.data.scenes import Picture
-from mvadapter.data.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
 from mvadapter.data.table import read_table
 from mvadapter.errors import ConfigError
-from mvadapter.files import write_text, written_whole
+from mvadapter.files import atomic_write, write_text
 from mvadapter.settings import table_from_settings
+from mvadapter.synthetic.scenes import Picture
+from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
@@ -134,7 +134,7 @@ def write_video(path: Path, pictures: Sequence[Picture], frames_per_second: int)
         OSError: The folder cannot be written to.
     """
     with (
-        written_whole(path) as aside,
+        atomic_write(path) as aside,
         av.open(str(aside), "w", format="mp4") as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(frames_per_second))

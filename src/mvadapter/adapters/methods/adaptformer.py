@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from mvadapter.adapters.base import Adapter, bias_copies
-from mvadapter.adapters.bottleneck import (
+from mvadapter.adapters.parts.bottleneck import (
     Bottleneck,
     BottleneckConfig,
     TextAdapter,

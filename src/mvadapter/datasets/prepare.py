@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mvadapter.data.annotations import AnnotationFolder, Dataset, Split, SplitCaptions
-from mvadapter.data.find import VideoFiles
 from mvadapter.data.origin import Origin, write_origin
 from mvadapter.data.records import Record
 from mvadapter.data.table import write_table
+from mvadapter.datasets.annotations import AnnotationFolder, Dataset, Split, SplitCaptions
+from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import DataError
 from mvadapter.files import hash_file
 

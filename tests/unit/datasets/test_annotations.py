@@ -5,10 +5,10 @@ import json
 import pytest
 
 from made_datasets import SAMPLES
-from mvadapter.data.annotations import AnnotationFolder, git_blob_id
-from mvadapter.data.check import check_annotations
-from mvadapter.data.datasets import DATASETS
-from mvadapter.data.find import VideoFiles
+from mvadapter.datasets.annotations import AnnotationFolder, git_blob_id
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.datasets.check import check_annotations
+from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import DataError
 
 

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter, Layers, MethodConfig, bias_copies, resolve_layers
-from mvadapter.adapters.transformer import TransformerBlock
-from mvadapter.adapters.tying import (
+from mvadapter.adapters.parts.transformer import TransformerBlock
+from mvadapter.adapters.parts.tying import (
     FactorGate,
     GatedLinear,
     GatedSide,
@@ -55,7 +55,7 @@ class MvAdapterConfig(MethodConfig):
 
     num_frames: int = 12
     """The most frames of a video: the length of the table of temporal positions."""
-    num_words: int = 32
+    max_tokens: int = 32
     """The most tokens of a caption, start and end included: the length of the text's table."""
     bottleneck_width: int = 64
     """d', the width inside the adapters (128 for ViT-L/14)."""
@@ -102,7 +102,7 @@ class MvAdapterConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         for setting in (
-            "num_frames", "num_words", "bottleneck_width", "num_heads", "calibration_width",
+            "num_frames", "max_tokens", "bottleneck_width", "num_heads", "calibration_width",
             "factor_dim", "kronecker_terms",
         ):  # fmt: skip
             if getattr(self, setting) < 1:
@@ -148,7 +148,7 @@ class MvAdapter(Adapter):
             shared=[video_tie for video_tie, text_tie in ties if video_tie is text_tie],
         )
         self.longest_video = config.num_frames if video_layers else None
-        self.longest_caption = config.num_words if text_layers else None
+        self.longest_caption = config.max_tokens if text_layers else None
 
 
 class VideoBlock(BlockAdapter[FrameLayout]):
@@ -237,7 +237,7 @@ class TextBlock(BlockAdapter[Tensor]):
         if config.depth != "bottleneck":
             # CLIP's own spread of text positions; the order of words needs no wider start, because
             # the frozen tower has written it into the tokens already.
-            self.positions = nn.Parameter(0.01 * torch.randn(config.num_words, narrow))
+            self.positions = nn.Parameter(0.01 * torch.randn(config.max_tokens, narrow))
             self.norm = nn.LayerNorm(narrow)
             self.transformer = BottleneckTransformer(narrow, config.num_heads, init_width=width)
 
@@ -250,11 +250,11 @@ class TextBlock(BlockAdapter[Tensor]):
         return self._config.scale * self.up(quick_gelu(narrow))
 
     def _token_positions(self, num_tokens: int) -> Float[Tensor, "token bottleneck"]:
-        longest = self._config.num_words
+        longest = self._config.max_tokens
         if num_tokens > longest:
             raise ConfigError(
                 f"captions have {num_tokens} tokens, but the adapter has positions for {longest}; "
-                f"cut them to {longest} tokens or build it with num_words={num_tokens}"
+                f"cut them to {longest} tokens or build it with max_tokens={num_tokens}"
             )
         return self.positions[:num_tokens]
 

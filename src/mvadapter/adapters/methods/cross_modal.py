@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter, bias_copies
-from mvadapter.adapters.bottleneck import BottleneckConfig
+from mvadapter.adapters.parts.bottleneck import BottleneckConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter
 from mvadapter.backbone.towers import quick_gelu

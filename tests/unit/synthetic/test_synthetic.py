@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mvadapter.data.stories import NEEDS, SAMPLED_FRAMES, reverse_caption
-from mvadapter.data.synthetic import (
+from mvadapter.data.table import read_table
+from mvadapter.synthetic.dataset import (
     SyntheticSettings,
     need_of,
     synthetic_records,
@@ -10,7 +10,7 @@ from mvadapter.data.synthetic import (
     write_video,
     write_videos,
 )
-from mvadapter.data.table import read_table
+from mvadapter.synthetic.stories import NEEDS, SAMPLED_FRAMES, reverse_caption
 from mvadapter.video.decode import read_segment
 
 IN_TIME = tuple(need for need in NEEDS if need != "appearance")

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import torch
 
 from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.frozen import FrozenConfig
+from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import (
     WEIGHTS_FILE,
@@ -37,9 +37,9 @@ from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import locked
 from mvadapter.index.build import EmbeddedVideo, embed_files
 from mvadapter.index.find import AnyPath, FileState, Problem, absolute, find_videos
+from mvadapter.index.moments import Group, Moment, Segments, find_moments
 from mvadapter.index.plan import Plan, plan_changes, still_matters
 from mvadapter.index.record import RECORD_FILE, IndexRecord, read_index_record
-from mvadapter.index.search import Group, Moment, Segments, find_moments
 from mvadapter.index.table import SegmentTable
 
 OnProgress: TypeAlias = Callable[[int, int, str], None]

@@ -1,6 +1,6 @@
 """ActivityNet Captions: the sentences of a video of some two minutes, joined to one paragraph."""
 
-from mvadapter.data.annotations import (
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     CaptionGatherer,
@@ -55,7 +55,7 @@ ACTIVITYNET = Dataset(
     read=read_split,
     has_joined_captions=True,
     num_frames=32,
-    num_words=64,
+    max_tokens=64,
     epochs=15,
     batch_size=64,
 )

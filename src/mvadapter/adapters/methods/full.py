@@ -13,7 +13,7 @@ class FullConfig(MethodConfig):
 
     name: ClassVar[str] = "full"
     what: ClassVar[str] = "every weight of CLIP trains"
-    usual_rate: ClassVar[float] = 5e-5
+    default_learning_rate: ClassVar[float] = 5e-5
 
 
 class Full(Adapter):

@@ -1,6 +1,6 @@
 """MSVD: 1,970 short videos with some forty captions each; every caption is a query."""
 
-from mvadapter.data.annotations import (
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     CaptionGatherer,

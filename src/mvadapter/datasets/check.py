@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mvadapter.data.annotations import (
+from mvadapter.data.batches import FrameSettings
+from mvadapter.data.frame_store import packed
+from mvadapter.data.records import Record
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     Captions,
@@ -18,10 +21,7 @@ from mvadapter.data.annotations import (
     SplitCaptions,
     git_blob_id,
 )
-from mvadapter.data.batches import FrameSettings
-from mvadapter.data.find import VideoFiles
-from mvadapter.data.frame_cache import packed
-from mvadapter.data.records import Record
+from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import DataError, VideoError
 from mvadapter.files import hash_file
 
@@ -92,12 +92,12 @@ class CheckReport:
         self.problems += [Problem(kind=kind, text=text) for text in texts]
 
 
-def count_long(captions: Sequence[str], num_words: int) -> int:
+def count_long(captions: Sequence[str], max_tokens: int) -> int:
     """Count captions that have more words than there is room for beside start and end.
 
     A lower bound of those that are cut, for a tokenizer splits rare words further.
     """
-    return sum(len(_WORDS.findall(caption)) > num_words - 2 for caption in captions)
+    return sum(len(_WORDS.findall(caption)) > max_tokens - 2 for caption in captions)
 
 
 def check_annotations(
@@ -132,7 +132,7 @@ def check_annotations(
             continue
         read[split.name] = found.captions
         report.add("annotation", [f"{split.name}: {fault}" for fault in found.faults])
-        report.splits[split.name] = _counted(found, expected, dataset.num_words, count_cut)
+        report.splits[split.name] = _counted(found, expected, dataset.max_tokens, count_cut)
         report.add("count", _miscount(split.name, report.splits[split.name]))
     for split in dataset.splits:
         report.add("overlap", _overlaps(split, read))
@@ -229,13 +229,13 @@ def _differences(folder: AnnotationFolder, file: AnnotationFile) -> list[str]:
 
 
 def _counted(
-    found: SplitCaptions, expected: Counts, num_words: int, count_cut: CountCut
+    found: SplitCaptions, expected: Counts, max_tokens: int, count_cut: CountCut
 ) -> SplitReport:
     captions = [caption for texts in found.captions.values() for caption in texts]
     return SplitReport(
         expected=expected,
         found=Counts(videos=len(found.captions), captions=len(captions)),
-        num_cut=count_cut(captions, num_words),
+        num_cut=count_cut(captions, max_tokens),
     )
 
 

@@ -7,7 +7,7 @@ own; the full split (Xu et al. 2016) on 2,990 with all their captions.
 import csv
 import io
 
-from mvadapter.data.annotations import (
+from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
     CaptionGatherer,

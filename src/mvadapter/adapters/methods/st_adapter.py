@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mvadapter.adapters.base import Adapter, bias_copies
-from mvadapter.adapters.bottleneck import OwnTextConfig, TextAdapter, text_bottlenecks
+from mvadapter.adapters.parts.bottleneck import OwnTextConfig, TextAdapter, text_bottlenecks
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.shapes import Tokens

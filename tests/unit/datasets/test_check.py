@@ -9,10 +9,10 @@ import pytest
 
 from made_datasets import SAMPLES
 from made_videos import with_hole, write_video
-from mvadapter.data.annotations import AnnotationFolder
-from mvadapter.data.check import check_annotations, check_videos, count_long
-from mvadapter.data.datasets import DATASETS
-from mvadapter.data.find import VideoFiles
+from mvadapter.datasets.annotations import AnnotationFolder
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.datasets.check import check_annotations, check_videos, count_long
+from mvadapter.datasets.find import VideoFiles
 
 MSRVTT = dataclasses.replace(DATASETS["msrvtt"], num_frames=4)
 

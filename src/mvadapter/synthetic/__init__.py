@@ -1,0 +1,1 @@
+"""Drawn videos whose captions need time."""
