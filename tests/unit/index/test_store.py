@@ -15,8 +15,9 @@ from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.clip import Backbone
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
-from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.writer import VideoIndex, name_of_folder
 from mvadapter.video.decode import read_segment
@@ -70,7 +71,7 @@ def test_an_index_opens_without_being_told_its_clip(index, videos):
 def test_the_best_moment_is_the_segment_that_brute_force_finds(index, videos, encoder):
     index.add(videos)
     segments = index.segments()
-    scores = segments.vectors @ encoder.embed_texts(["a cat"])[0].numpy()
+    scores = segments.vectors @ encoder.embed_captions(["a cat"])[0].numpy()
 
     found = index.search("a cat", top=100)
 
