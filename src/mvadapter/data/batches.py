@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mvadapter.backbone.recipes import PixelRecipe
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 from mvadapter.shapes import FrameMask, VideoPixels
@@ -83,7 +84,8 @@ def stack_videos(
     stack, mask = pad_frames(videos, num_frames)
     # The bytes travel, not the floats: a quarter of the traffic to a GPU.
     stack, mask = stack.to(device), mask.to(device)
-    return normalise(stack) * mask[:, :, None, None, None], mask
+    recipe = PixelRecipe.openai(stack.shape[-1])
+    return normalise(stack, recipe) * mask[:, :, None, None, None], mask
 
 
 @runtime_checkable

@@ -86,7 +86,7 @@ class Encoder:
         """logit_scale: frozen with CLIP, or this adapter's own where it trains all of CLIP."""
         own = self.adapter.backbone_weights.get("logit_scale")
         if own is None:
-            return self.backbone.weights["logit_scale"].float()
+            return self.backbone.weights["logit_scale"]
         return own
 
     def clamp_temperature(self) -> None:
@@ -164,7 +164,7 @@ class Encoder:
         if not copies:
             return self.backbone.weights
         # Cast on every run, so that the copies stay float32 beside a bfloat16 backbone.
-        dtype = self.backbone.weights["logit_scale"].dtype
+        dtype = self.backbone.dtype
         cast_copies = {name: copy.to(dtype) for name, copy in copies.items()}
         return ChainMap(cast_copies, cast("dict[str, Tensor]", self.backbone.weights))
 
