@@ -11,6 +11,7 @@ from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers
 
 if TYPE_CHECKING:
+    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frame_store import StoreReport
     from mvadapter.data.frames import FrameSettings
     from mvadapter.datasets.check import CheckReport, CountCut
@@ -87,7 +88,7 @@ def prepare(
         settings = FrameSettings(
             num_frames=num_frames or row.num_frames,
             sampling=sampling or row.sampling,
-            image_px=image_px,
+            resize=Resize.crop(image_px),
         )
         stored = _store(prepared, table, settings)
     for name, reason in prepared.absent.items():
