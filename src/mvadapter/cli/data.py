@@ -152,23 +152,6 @@ def check(
         raise typer.Exit(1)
 
 
-def prepared_table(dataset: str, table: Path | None) -> Path:
-    """Find the table that a dataset was prepared to, or say how to make it."""
-    from mvadapter.data.folder import find_table
-    from mvadapter.data.origin import read_origin
-
-    path = DATASETS[dataset].default_table if table is None else find_table(table)
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: no such table; make it with: mvadapter data prepare {dataset} "
-            f"--annotations FOLDER --videos FOLDER --output {path}"
-        )
-    origin = read_origin(path)
-    if origin is not None and origin.dataset != dataset:
-        raise ConfigError(f"{path}: was prepared from {origin.dataset}, not from {dataset}")
-    return path
-
-
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":
     from mvadapter.data.frame_store import store_frames
 

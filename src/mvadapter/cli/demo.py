@@ -126,7 +126,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
     """
     from mvadapter.data.table import read_table
     from mvadapter.synthetic.stories import SAMPLED_FRAMES
-    from mvadapter.training.loop import RunOptions, train
+    from mvadapter.training.loop import RunOptions, train_recipe
     from mvadapter.training.recipe import read_recipe
 
     inputs = {"inputs.num_frames": SAMPLED_FRAMES, "inputs.max_tokens": MAX_TOKENS}
@@ -136,7 +136,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
         options = RunOptions(
             on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss))
         )
-        train(recipe, read_table(table), folder, options)
+        train_recipe(recipe, read_table(table), folder, options)
     return time.monotonic() - started
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from made_clips import write_random_clip
+from made_training import made_training
 from made_videos import with_hole, write_tone
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
@@ -239,7 +240,7 @@ def test_each_adapter_has_vectors_of_its_own_for_the_same_videos(index, videos, 
 def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     index, videos, trained, random_clip, tmp_path
 ):
-    save_adapter(trained, tmp_path / "pets", training={"recipe": "mine"})
+    save_adapter(trained, tmp_path / "pets", training=made_training())
     index.use(tmp_path / "pets")
     index.add(videos / "0.mp4")
     shutil.rmtree(tmp_path / "pets")
@@ -249,7 +250,7 @@ def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     assert reopened.adapter == "pets"
     assert reopened.search("a cat") == index.search("a cat")
     saved = json.loads((index.folder / "adapters/pets/adapter_config.json").read_text())
-    assert saved["training"] == {"recipe": "mine"}
+    assert saved["training"]["recipe"] == made_training().recipe
 
 
 @pytest.mark.parametrize(
