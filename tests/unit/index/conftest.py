@@ -1,4 +1,4 @@
-"""Small videos, and an encoder that is quick and sees them as different."""
+"""Small videos, and an encoder that is quick and embeds them differently."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from made_videos import write_video
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.encoder.encode import Encoder, Inputs
-from mvadapter.index.writer import VideoIndex
+from mvadapter.index.video_index import VideoIndex
 
 
 @pytest.fixture(scope="session")
