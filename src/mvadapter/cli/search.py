@@ -47,7 +47,7 @@ def search(
 
 
 def open_view(folder: Path, adapter: str | None, backbone: str | None, device: str) -> "IndexView":
-    """Open an index and one of its views, as the options say."""
+    """Open the view of an index that the options name."""
     from mvadapter.index.record import read_index_record
 
     # Before the imports and the CLIP, which take seconds, so that a typing error is reported fast.

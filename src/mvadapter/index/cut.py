@@ -58,7 +58,7 @@ def _free_file(folder: Path, moment: Moment) -> Path:
     """Name a file after a moment's video and times, with a number where that name is taken."""
     # Videos in two folders may share a name.
     start, end = (f"{t:.1f}" for t in (moment.start_seconds, moment.end_seconds))
-    # No character that a file system may refuse.
+    # Without characters that a file system may refuse.
     name = f"{moment.path.stem}_{start}-{end}s"
     names = chain([name], (f"{name}_{number}" for number in count(2)))
     return next(path for name in names if not (path := folder / f"{name}.mp4").exists())

@@ -17,7 +17,7 @@ from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder, Inputs
-from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
+from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.views import name_of_folder
 from mvadapter.video.decode import read_segment
@@ -265,6 +265,13 @@ def test_an_adapter_folder_may_have_any_name(index, videos, trained, tmp_path, f
     assert added == name
     assert index.views == ("frozen", name)
     assert held(index) == expected(0)
+
+
+def test_a_folder_without_an_adapter_adds_no_view(index, tmp_path):
+    with pytest.raises(AdapterFolderError, match="no adapter here"):
+        index.add_view(tmp_path / "pets")
+
+    assert index.views == ("frozen",)
 
 
 def test_names_that_look_alike_stay_apart():
