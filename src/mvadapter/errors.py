@@ -85,6 +85,6 @@ class MissingExtraError(MvAdapterError, ImportError):
 
     def __init__(self, purpose: str, package: str, *, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs {package}, which is not installed; run: "
+            f"{purpose} need {package}, which is not installed; run: "
             f"pip install 'mvadapter[{extra}]'"
         )
