@@ -85,6 +85,5 @@ class MissingExtraError(MvAdapterError, ImportError):
 
     def __init__(self, purpose: str, package: str, *, extra: str) -> None:
         super().__init__(
-            f"{purpose} need {package}, which is not installed; run: "
-            f"pip install 'mvadapter[{extra}]'"
+            f"{package} is not installed; for {purpose}, run: pip install 'mvadapter[{extra}]'"
         )

@@ -72,8 +72,8 @@ main()
 
     assert ended.returncode == 2
     assert ended.stderr == (
-        "mvadapter: error: the plots of a comparison need matplotlib, which is not installed; "
-        "run: pip install 'mvadapter[report]'\n"
+        "mvadapter: error: matplotlib is not installed; for the plots of a comparison, run: "
+        "pip install 'mvadapter[report]'\n"
     )
     assert not (tmp_path / "out").exists()
 

@@ -10,9 +10,9 @@ from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.comparison.folder import SavedPlan, lock_folder
 from mvadapter.comparison.plan import ComparisonPlan, check_plan
-from mvadapter.comparison.report import ComparisonResult, write_report
+from mvadapter.comparison.report import ComparisonResult, write_results
 from mvadapter.comparison.runs import ComparisonRuns
-from mvadapter.comparison.stages import ComparisonOptions, Stages
+from mvadapter.comparison.stages import ComparisonOptions, ComparisonStages
 from mvadapter.comparison.summary import summarise
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
@@ -74,7 +74,7 @@ def compare(
             skipped_in_training=runs.skipped_in_training,
             summary=summarise(runs, reference),
         )
-        write_report(result, folder)
+        write_results(result, folder)
     return result
 
 
@@ -99,7 +99,7 @@ def _run(plan: ComparisonPlan, folder: Path, options: ComparisonOptions) -> Comp
     # The processes of the jobs load their own.
     del backbone
     return ComparisonRuns(
-        methods=tuple(Stages(plan, folder, options, trainable).run()),
+        methods=tuple(ComparisonStages(plan, folder, options, trainable).run()),
         num_backbone_weights=num_backbone_weights,
         precision=plan.recipe.train.precision,
     )

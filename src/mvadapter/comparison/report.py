@@ -67,7 +67,7 @@ class ComparisonResult:
         }
 
 
-def write_report(result: ComparisonResult, folder: Path) -> None:
+def write_results(result: ComparisonResult, folder: Path) -> None:
     """Write ``results.json``, ``tables.md``, ``results.csv`` and the plots.
 
     Raises:

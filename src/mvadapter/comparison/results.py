@@ -74,7 +74,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Provenance:
     """The code and the machine that a result comes from."""
 
     commit: str
@@ -85,12 +85,12 @@ class Origin:
 class JobResult(Generic[Result]):
     """What a job found, and where."""
 
-    origin: Origin
+    provenance: Provenance
     found: Result
 
     def to_dict(self) -> dict[str, Any]:
         """As it is written: the fields of both parts side by side."""
-        parts: Any = (self.origin, self.found)
+        parts: Any = (self.provenance, self.found)
         return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
 
 
@@ -103,8 +103,8 @@ def write_result(path: Path, result: JobResult[Any]) -> None:
     write_text(path, json.dumps(result.to_dict()) + "\n")
 
 
-# pydantic ignores keys that it does not know, such as those of the origin beside the rest.
-_ORIGIN = TypeAdapter(Origin)
+# pydantic ignores keys that it does not know, which here are those of the other part.
+_PROVENANCE = TypeAdapter(Provenance)
 _TRAINING: TypeAdapter[Trained | Diverged] = TypeAdapter(Trained | Diverged)
 _TEST = TypeAdapter(Measured)
 _COST = TypeAdapter(Cost)
@@ -140,8 +140,8 @@ def read_cost(path: Path) -> JobResult[Cost]:
 def _read(path: Path, validate: Callable[..., Result]) -> JobResult[Result]:
     text = path.read_text(encoding="utf-8")
     try:
-        origin = _ORIGIN.validate_json(text, strict=True)
-        return JobResult(origin=origin, found=validate(text, strict=True))
+        provenance = _PROVENANCE.validate_json(text, strict=True)
+        return JobResult(provenance=provenance, found=validate(text, strict=True))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":

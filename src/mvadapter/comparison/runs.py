@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mvadapter.comparison.results import Cost, Measured, Origin, Trained
+from mvadapter.comparison.results import Cost, Measured, Provenance, Trained
 from mvadapter.encoder.precision import PrecisionChoice
 
 
@@ -24,7 +24,7 @@ class MethodRuns:
     tested: dict[int, Measured]
     """Seed -> measured on the test split."""
     cost: Cost
-    origins: frozenset[Origin]
+    provenances: frozenset[Provenance]
     """Code and machines of all its runs, those of the search included."""
 
 
@@ -41,12 +41,12 @@ class ComparisonRuns:
     @property
     def commits(self) -> tuple[str, ...]:
         """Commits of the code of all runs; several where it changed in between."""
-        return tuple(sorted({one.commit for runs in self.methods for one in runs.origins}))
+        return tuple(sorted({one.commit for runs in self.methods for one in runs.provenances}))
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Machines of all runs; several where the folder was moved."""
-        return tuple(sorted({one.machine for runs in self.methods for one in runs.origins}))
+        return tuple(sorted({one.machine for runs in self.methods for one in runs.provenances}))
 
     @property
     def num_threads(self) -> tuple[int, ...]:

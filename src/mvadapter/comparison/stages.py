@@ -39,11 +39,11 @@ class ComparisonOptions:
     """Called with the title of each stage when it begins."""
     on_progress: Callable[[float, int], object] = field(default=lambda _done, _total: None)
     """Called with the number of jobs of a stage that are done, and their total."""
-    command: str = "mvadapter.comparison"
+    command: str = "mvadapter.comparison.compare"
     """How the comparison was started, for the results."""
 
 
-class Stages:
+class ComparisonStages:
     """The stages of a comparison and the jobs of each.
 
     Args:
@@ -180,13 +180,13 @@ class Stages:
         seeds = (first_seed,) if rate is None else self._plan.seeds
         tested = {seed: read_test(self._job("test", first, rate, seed).result) for seed in seeds}
         cost = read_cost(self._job("cost", first, rate, first_seed).result)
-        origins = {one.origin for one in tested.values()} | {cost.origin}
+        provenances = {one.provenance for one in tested.values()} | {cost.provenance}
         trained, scores = {}, {}
         if rate is not None:
             trained = {seed: self._training(first, rate, seed) for seed in seeds}
             scores = self._scores(first)
             searched = [self._training(first, one, first_seed) for one in self._tried[first]]
-            origins |= {one.origin for one in (*trained.values(), *searched)}
+            provenances |= {one.provenance for one in (*trained.values(), *searched)}
         return MethodRuns(
             name=name,
             runs_of=first,
@@ -198,5 +198,5 @@ class Stages:
             },
             tested={seed: one.found for seed, one in tested.items()},
             cost=cost.found,
-            origins=frozenset(origins),
+            provenances=frozenset(provenances),
         )

@@ -22,7 +22,7 @@ from mvadapter.comparison.results import (
     Diverged,
     JobResult,
     Measured,
-    Origin,
+    Provenance,
     Trained,
     write_result,
 )
@@ -83,9 +83,9 @@ def run_job(job: Job, should_stop: Callable[[], bool], on_share: Callable[[float
     # A process of a killed comparison may still be saving its state.
     with locked(job.folder / _LOCK, None), suppress(_Stopped):
         if not job.result.is_file():
-            origin = Origin(commit=commit(), machine=machine(job.device))
+            provenance = Provenance(commit=commit(), machine=machine(job.device))
             found = _find(job, should_stop, on_share)
-            write_result(job.result, JobResult(origin=origin, found=found))
+            write_result(job.result, JobResult(provenance=provenance, found=found))
         if job.kind == "train":
             # The optimiser's moments are twice the adapter, and no run continues from here.
             (job.folder / "run" / "state.safetensors").unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from mvadapter.comparison.results import (
     Diverged,
     JobResult,
     Measured,
-    Origin,
+    Provenance,
     Trained,
     write_result,
 )
@@ -85,8 +85,8 @@ def run(folder, monkeypatch):
                 if (train.learning_rate, train.seed) in diverges:
                     score = None
                 found = {"train": training(score, train.seed), "test": TESTED, "cost": COSTS}
-                origin = Origin(commit="abc", machine="here")
-                write_result(job.result, JobResult(origin=origin, found=found[job.kind]))
+                provenance = Provenance(commit="abc", machine="here")
+                write_result(job.result, JobResult(provenance=provenance, found=found[job.kind]))
 
         monkeypatch.setattr(stages, "run_jobs", run_jobs)
         return compare(plan, folder, ComparisonOptions(), **options), done

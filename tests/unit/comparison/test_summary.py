@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mvadapter.comparison.plan import read_plan
-from mvadapter.comparison.report import ComparisonResult, write_report
-from mvadapter.comparison.results import Cost, Measured, Origin, Trained
+from mvadapter.comparison.report import ComparisonResult, write_results
+from mvadapter.comparison.results import Cost, Measured, Provenance, Trained
 from mvadapter.comparison.runs import ComparisonRuns, MethodRuns
 from mvadapter.comparison.summary import Spread, summarise
 from mvadapter.comparison.tables import csv_text, markdown, tables
@@ -66,7 +66,7 @@ def method(name, trainable, hits, **more):
         "trained": {seed: trained(4 * trainable, seed) for seed in (0, 2)} if trains else {},
         "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
         "cost": Cost(seconds_per_step=0.5, peak_bytes=2_000_000, videos_per_second=10.0),
-        "origins": frozenset([Origin(commit="abc", machine="here")]),
+        "provenances": frozenset([Provenance(commit="abc", machine="here")]),
     }
     return MethodRuns(**{**values, **more})
 
@@ -328,7 +328,7 @@ def result(summary, tmp_path):
 
 
 def test_a_report_is_json_csv_markdown_and_plots(result, tmp_path):
-    write_report(result, tmp_path / "out")
+    write_results(result, tmp_path / "out")
 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "results.json", "results.csv", "tables.md", "recall_by_share.png", "recall_by_share.svg",
@@ -344,7 +344,7 @@ def test_a_report_is_json_csv_markdown_and_plots(result, tmp_path):
 def test_the_json_has_the_keys_of_the_published_study(result, tmp_path):
     published = json.loads((ROOT / "docs" / "study" / "results.json").read_text())
 
-    write_report(result, tmp_path / "out")
+    write_results(result, tmp_path / "out")
 
     written = json.loads((tmp_path / "out" / "results.json").read_text())
     assert written.keys() == published.keys()
@@ -359,7 +359,7 @@ def test_the_json_has_the_keys_of_the_published_study(result, tmp_path):
 
 def test_the_same_numbers_give_the_same_plots(result, tmp_path):
     for name in ("one", "two"):
-        write_report(result, tmp_path / name)
+        write_results(result, tmp_path / name)
 
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
