@@ -214,7 +214,7 @@ def _cannot_matter(name, config):
     """The bias of a key adds the same to all scores of a softmax, and patches that change behind
     the last attention never reach a class token."""
     is_behind = config.name == "st-adapter" and name.startswith("video.1.of_mlp")
-    return is_behind or name.endswith("k_proj.bias")
+    return is_behind or name.endswith("attention.k.bias")
 
 
 def test_no_weight_of_the_backbone_wants_a_gradient(encoder, random_clip):

@@ -47,16 +47,16 @@ _ADAPTER_NAMES = {
     "conv_rf_c.b.weight": "calibration.second.weight",
 }
 _OUTER_BIASES = {
-    "clip.visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
-    "clip.visual.ln_post.bias": "vision_model.post_layernorm.bias",
-    "clip.ln_final.bias": "text_model.final_layer_norm.bias",
+    "clip.visual.ln_pre.bias": "vision.norm_in.bias",
+    "clip.visual.ln_post.bias": "vision.norm_out.bias",
+    "clip.ln_final.bias": "text.norm_out.bias",
 }
 _BLOCK_BIASES = {
-    "ln_1.bias": "layer_norm1.bias",
-    "ln_2.bias": "layer_norm2.bias",
-    "attn.out_proj.bias": "self_attn.out_proj.bias",
-    "mlp.c_fc.bias": "mlp.fc1.bias",
-    "mlp.c_proj.bias": "mlp.fc2.bias",
+    "ln_1.bias": "norm1.bias",
+    "ln_2.bias": "norm2.bias",
+    "attn.out_proj.bias": "attention.o.bias",
+    "mlp.c_fc.bias": "mlp.in.bias",
+    "mlp.c_proj.bias": "mlp.out.bias",
 }
 
 
@@ -134,13 +134,13 @@ def _translate(
         tower = "video" if found[1] else "text"
         yield f"{tower}.{found[2]}.{_adapter_name(found[4], tying_position, name, where)}", tensor
     elif found and found[4] in {*_BLOCK_BIASES, "attn.in_proj_bias"}:
-        prefix = "vision_model" if found[1] else "text_model"
-        layer = f"backbone.{prefix}.encoder.layers.{found[2]}"
+        prefix = "vision" if found[1] else "text"
+        layer = f"backbone.{prefix}.blocks.{found[2]}"
         if found[4] in _BLOCK_BIASES:
             yield f"{layer}.{_BLOCK_BIASES[found[4]]}", tensor
         else:
             for projection, part in zip("qkv", tensor.chunk(3), strict=True):
-                yield f"{layer}.self_attn.{projection}_proj.bias", part
+                yield f"{layer}.attention.{projection}.bias", part
     else:
         raise AdapterFolderError(
             f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only "

@@ -26,7 +26,8 @@ from mvadapter.settings import settings_from_table, table_from_settings
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
-_FORMAT = 1
+_FORMAT = 2
+"""In format 1, copies of CLIP's weights had the names that transformers gives them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ def read_record(folder: str | Path) -> AdapterRecord:
     """Read what a folder says about its adapter, and check that its weights are the ones meant.
 
     Raises:
-        AdapterFolderError: It is no adapter folder, is damaged, or comes from a newer mvadapter.
+        AdapterFolderError: It is no adapter folder, is damaged, or is of another version.
     """
     folder = Path(folder)
     weights = folder / WEIGHTS_FILE
@@ -170,7 +171,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             )
         reason = str(error).splitlines()[0]
         raise AdapterFolderError(
-            f"{path}: not a whole safetensors file ({reason}){hint}"
+            f"{path}: not a complete safetensors file ({reason}){hint}"
         ) from error
 
 
@@ -207,6 +208,11 @@ def _parse_record(path: Path) -> AdapterRecord:
         raise AdapterFolderError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(table, dict):
         raise AdapterFolderError(f"{path}: expected a JSON object")
+    if table.get("format") == 1:
+        raise AdapterFolderError(
+            f"{path}: written by an earlier version of mvadapter (format 1, this one reads "
+            f"{_FORMAT}); train the adapter again"
+        )
     if table.get("format", _FORMAT) != _FORMAT:
         raise AdapterFolderError(
             f"{path}: written in format {table['format']!r}, this mvadapter reads {_FORMAT}; "

@@ -140,6 +140,14 @@ def test_a_record_from_a_newer_version_is_refused(folder):
         load_adapter(folder)
 
 
+def test_a_record_from_before_the_names_changed_is_refused_with_what_to_do(folder):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(record | {"format": 1}))
+
+    with pytest.raises(AdapterFolderError, match="by an earlier version .*train the adapter again"):
+        load_adapter(folder)
+
+
 def test_a_setting_nobody_knows_is_refused(folder, random_clip):
     record = json.loads((folder / "adapter_config.json").read_text())
     record["settings"]["bottleneck_widht"] = 8

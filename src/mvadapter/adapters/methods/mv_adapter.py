@@ -178,7 +178,8 @@ class VideoBlock(BlockAdapter[FrameLayout]):
         narrow = self.down(self.input_norm(output.to(self.up.bias.dtype)))
         # The paper's algorithm has an activation on the patches only, the authors' code on all.
         narrow = quick_gelu(narrow).unflatten(0, (layout.num_videos, layout.num_frames))
-        classes, patches = narrow[:, :, 0], narrow[:, :, 1:]
+        class_tokens, patches = layout.split(narrow)
+        classes = class_tokens[:, :, 0]
         if self._config.depth != "bottleneck":
             classes = self._adapt_in_time(classes, patches.mean(dim=2), layout)
         # As in the authors' code, a gate on the up projection is for class tokens only.

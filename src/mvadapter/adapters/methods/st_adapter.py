@@ -81,7 +81,7 @@ class StModule(nn.Module):
 
     def forward(self, tokens: Tokens, layout: FrameLayout) -> Tokens:
         """Return the tokens with what the convolution adds to the patches."""
-        classes, patches = tokens[:, :1], tokens[:, 1:]
+        class_tokens, patches = layout.split(tokens)
         side = math.isqrt(patches.shape[1])
         narrow = self.down(patches.to(self.kernel.dtype))
         narrow = narrow.unflatten(0, (layout.num_videos, layout.num_frames))
@@ -93,7 +93,7 @@ class StModule(nn.Module):
             maps, self.kernel, self.kernel_bias, padding=self._padding, groups=len(self.kernel)
         )
         narrow = maps.flatten(3).permute(0, 2, 3, 1).flatten(0, 1)
-        return torch.cat([classes, patches + self.up(narrow)], dim=1)
+        return torch.cat([class_tokens, patches + self.up(narrow)], dim=1)
 
 
 class StBlock(BlockAdapter[FrameLayout]):
