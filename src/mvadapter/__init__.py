@@ -4,22 +4,12 @@ The public names are imported on first use, so that ``import mvadapter`` loads n
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mvadapter.adapters.methods import METHODS
 
 if TYPE_CHECKING:
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
-    from mvadapter.adapters.methods.bitfit import BitFitConfig
-    from mvadapter.adapters.methods.convpass import ConvpassConfig
-    from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
-    from mvadapter.adapters.methods.frozen import FrozenConfig
-    from mvadapter.adapters.methods.full import FullConfig
-    from mvadapter.adapters.methods.lora import LoraConfig
-    from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
-    from mvadapter.adapters.methods.projection import ProjectionConfig
-    from mvadapter.adapters.methods.prompts import PromptsConfig
-    from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
-    from mvadapter.adapters.methods.st_adapter import StAdapterConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.encoder.authors import load_authors_checkpoint
     from mvadapter.encoder.checkpoint import load_adapter, save_adapter
@@ -33,22 +23,10 @@ if TYPE_CHECKING:
     from mvadapter.video.preprocess import to_pixels
 
 _HOME = {
-    "AdaptFormerConfig": "mvadapter.adapters.methods.adaptformer",
     "Backbone": "mvadapter.backbone.clip",
-    "BitFitConfig": "mvadapter.adapters.methods.bitfit",
-    "ConvpassConfig": "mvadapter.adapters.methods.convpass",
-    "CrossModalAdapterConfig": "mvadapter.adapters.methods.cross_modal",
     "Encoder": "mvadapter.encoder.encode",
-    "FrozenConfig": "mvadapter.adapters.methods.frozen",
-    "FullConfig": "mvadapter.adapters.methods.full",
     "Inputs": "mvadapter.encoder.encode",
-    "LoraConfig": "mvadapter.adapters.methods.lora",
-    "MvAdapterConfig": "mvadapter.adapters.methods.mv_adapter",
     "MvAdapterError": "mvadapter.errors",
-    "ProjectionConfig": "mvadapter.adapters.methods.projection",
-    "PromptsConfig": "mvadapter.adapters.methods.prompts",
-    "SequenceTransformerConfig": "mvadapter.adapters.methods.sequence_transformer",
-    "StAdapterConfig": "mvadapter.adapters.methods.st_adapter",
     "VideoIndex": "mvadapter.index.writer",
     "build_adapter": "mvadapter.adapters.build",
     "dual_softmax": "mvadapter.scoring.rerank",
@@ -63,22 +41,10 @@ _HOME = {
 }
 
 __all__ = [
-    "AdaptFormerConfig",
     "Backbone",
-    "BitFitConfig",
-    "ConvpassConfig",
-    "CrossModalAdapterConfig",
     "Encoder",
-    "FrozenConfig",
-    "FullConfig",
     "Inputs",
-    "LoraConfig",
-    "MvAdapterConfig",
     "MvAdapterError",
-    "ProjectionConfig",
-    "PromptsConfig",
-    "SequenceTransformerConfig",
-    "StAdapterConfig",
     "VideoIndex",
     "build_adapter",
     "dual_softmax",
@@ -92,8 +58,18 @@ __all__ = [
     "to_pixels",
 ]
 
+# The configurations of the methods are public too, and listed in one place.
+_CONFIG_HOME = {path.partition(":")[2]: path.partition(":")[0] for path in METHODS.values()}
+_HOME |= _CONFIG_HOME
+__all__ += list(_CONFIG_HOME)
 
-def __getattr__(name: str) -> object:
+
+def __dir__() -> list[str]:
+    """Every name, those too that are not imported yet."""
+    return sorted({*globals(), *_HOME})
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own
     """Import a public name from its room when it is first used.
 
     Raises:

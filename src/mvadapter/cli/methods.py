@@ -12,14 +12,16 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List every method and variant with how many weights it trains beside a CLIP."""
-    from mvadapter.adapters.build import METHODS, adapter_config, count_trainable
+    from mvadapter.adapters.build import adapter_config, count_trainable
+    from mvadapter.adapters.catalog import method_class, method_names
     from mvadapter.adapters.variants import VARIANTS
     from mvadapter.backbone.clip import Backbone
     from mvadapter.errors import ConfigError
 
     clip = Backbone.load(backbone)
     found: list[dict[str, Any]] = []
-    whats = METHODS | {name: variant.what for name, variant in VARIANTS.items()}
+    whats = {name: method_class(name).what for name in method_names()}
+    whats |= {name: variant.what for name, variant in VARIANTS.items()}
     for name, what in whats.items():
         try:
             trainable = count_trainable(adapter_config(name, {}, name), clip)

@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvadapter.adapters.build import (
-    METHODS,
-    AdapterConfig,
-    adapter_config,
-    build_on_meta,
-    count_trainable,
-    method_of,
-)
+from mvadapter.adapters.base import MethodConfig
+from mvadapter.adapters.build import adapter_config, build_on_meta, count_trainable
+from mvadapter.adapters.catalog import method_names, method_of
+from mvadapter.adapters.methods import METHODS
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
@@ -64,7 +60,7 @@ class CompareSettings:
         _check_numbers(self.seeds, (*self.learning_rates, *self.quick_rates.values()))
         for name, variant in self.variants.items():
             _check_variant(name, variant)
-        known = {*METHODS, *VARIANTS, *self.variants}
+        known = {*method_names(), *VARIANTS, *self.variants}
         for name in (*self.methods, *self.settings, *self.quick_rates):
             if name not in known:
                 raise UnknownNameError("method", name, known)
@@ -94,7 +90,7 @@ def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
         ConfigError: It has the name of another, or one that is no name of a folder.
         UnknownNameError: Its method is not known.
     """
-    if name in METHODS or name in VARIANTS:
+    if name in method_names() or name in VARIANTS:
         raise ConfigError(f"variants.{name}: there is a method of that name; give it another")
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -124,7 +120,7 @@ class Plan:
 
     recipe: Recipe
     """What all have in common: data, frames, epochs, batch."""
-    methods: dict[str, AdapterConfig]
+    methods: dict[str, MethodConfig]
     """By name, in the order of the table."""
     seeds: tuple[int, ...]
     learning_rates: dict[str, tuple[float, ...]]
@@ -206,7 +202,7 @@ def _method(
     text: str | None,
     *,
     where: str,
-) -> AdapterConfig:
+) -> MethodConfig:
     """The configuration of one method, of which ``base`` is what the recipe's [method] says.
 
     What the recipe says of a method holds for its variants too, but a variant's own settings are
@@ -229,7 +225,7 @@ def _method(
     return method_from_table({"name": method, **settings}, inputs, f"{where} [compare], {name}")
 
 
-def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> float:
+def _quick_rate(name: str, chosen: CompareSettings, config: MethodConfig) -> float:
     named = [one for one in _lineage(name, chosen) if one in chosen.quick_rates]
     return chosen.quick_rates[named[0]] if named else config.default_learning_rate
 
@@ -283,7 +279,7 @@ def same_methods(plan: Plan, folder: Path) -> dict[str, str]:
     That is the first which has runs in the folder already, or else the first.
     """
     keys = {name: (config, plan.learning_rates[name]) for name, config in plan.methods.items()}
-    first: dict[tuple[AdapterConfig, tuple[float, ...]], str] = {}
+    first: dict[tuple[MethodConfig, tuple[float, ...]], str] = {}
     for name in sorted(keys, key=lambda name: not (folder / _RUNS / name).is_dir()):
         first.setdefault(keys[name], name)
     return {name: first[key] for name, key in keys.items()}

@@ -43,6 +43,10 @@ class ConvpassConfig(OwnTextConfig):
     sequential bottleneck of width ``text_bottleneck_width``, as in MV-Adapter's comparison; or
     nothing."""
 
+    def build(self, backbone: Backbone) -> "Convpass":
+        """Make the untrained adapter."""
+        return Convpass(self, backbone)
+
 
 class Convpass(Adapter):
     """Bypasses in every layer of the vision tower, and what ``text`` says in the text tower.

@@ -45,6 +45,10 @@ class LoraConfig(MethodConfig):
                 f"got {list(self.targets)}"
             )
 
+    def build(self, backbone: Backbone) -> "Lora":
+        """Make the untrained adapter."""
+        return Lora(self, backbone)
+
 
 class Lora(Adapter):
     """W' = W + (alpha / r) B A in every layer of both towers; B starts at zero.

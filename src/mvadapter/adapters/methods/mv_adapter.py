@@ -115,6 +115,10 @@ class MvAdapterConfig(MethodConfig):
                 f"({self.bottleneck_width})"
             )
 
+    def build(self, backbone: Backbone) -> "MvAdapter":
+        """Make the untrained adapter."""
+        return MvAdapter(self, backbone)
+
 
 class MvAdapter(Adapter):
     """MV-Adapter's blocks of both towers and what they share.

@@ -16,6 +16,10 @@ class ProjectionConfig(MethodConfig):
     name: ClassVar[str] = "projection"
     what: ClassVar[str] = "the two output projections train"
 
+    def build(self, backbone: Backbone) -> "Projection":
+        """Make the untrained adapter."""
+        return Projection(self, backbone)
+
 
 class Projection(Adapter):
     """Copies of both towers' output projections.

@@ -37,6 +37,10 @@ class PromptsConfig(MethodConfig):
             if getattr(self, setting) < 1:
                 raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
 
+    def build(self, backbone: Backbone) -> "Prompts":
+        """Make the untrained adapter."""
+        return Prompts(self, backbone)
+
 
 class Prompts(Adapter):
     """Fresh prompts in every layer; a block's prompts leave the sequence at its end.

@@ -32,6 +32,10 @@ class SequenceTransformerConfig(MethodConfig):
             if getattr(self, setting) < 1:
                 raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
 
+    def build(self, backbone: Backbone) -> "SequenceTransformer":
+        """Make the untrained adapter."""
+        return SequenceTransformer(self, backbone)
+
 
 class SequenceTransformer(Adapter):
     """A transformer over the projected features of a video's frames, added to them.

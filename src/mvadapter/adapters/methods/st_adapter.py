@@ -42,6 +42,10 @@ class StAdapterConfig(OwnTextConfig):
     """What stands in the text tower: a sequential bottleneck of ``text_bottleneck_width``, as in
     MV-Adapter's comparison, or nothing."""
 
+    def build(self, backbone: Backbone) -> "StAdapter":
+        """Make the untrained adapter."""
+        return StAdapter(self, backbone)
+
 
 class StAdapter(Adapter):
     """Convolutions over time in every layer of the vision tower; bottlenecks in the text tower.
