@@ -106,7 +106,7 @@ class Encoder:
     def embed_frames(self, pixels: VideoPixels, frame_mask: FrameMask) -> FrameEmbeddings:
         """Embed every frame: the projected class token, not normalised.
 
-        A method that works on these features, such as the sequence transformer, has done so.
+        A method with an `Adapter.after_projection` has worked on these features.
 
         Where ``frame_mask`` is False the result carries no meaning.
 
