@@ -2,7 +2,8 @@
 
 The promises, tested for every method in tests/contract:
 
-1. untrained, it changes no feature by a single bit (the methods that cannot say so in their docs);
+1. untrained, it changes no feature by a single bit (the docstring of a method that cannot has the
+   reason);
 2. exactly `Adapter.trainable_parameters` train, and exactly they are saved;
 3. padded frames and words never reach a feature;
 4. the backbone stays as it is.
@@ -122,7 +123,7 @@ def copies_of(names: Iterable[str], backbone: Backbone) -> dict[str, nn.Paramete
 
 
 def bias_copies(backbone: Backbone, *, are_trained: bool) -> dict[str, nn.Parameter]:
-    """Copies of every bias of CLIP, for a method whose settings say that they train too."""
+    """Copies of every bias of CLIP, for a method whose settings let them train too."""
     return copies_of(backbone.bias_names if are_trained else (), backbone)
 
 

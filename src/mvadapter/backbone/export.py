@@ -33,8 +33,8 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
     model.load_state_dict({theirs: weights[ours] for ours, theirs in names.items()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-        whole = Path(aside) / "clip"
-        model.save_pretrained(whole)
+        written = Path(aside) / "clip"
+        model.save_pretrained(written)
         for name, path in companions.items():
-            shutil.copyfile(path, whole / name)
-        whole.replace(folder)
+            shutil.copyfile(path, written / name)
+        written.replace(folder)

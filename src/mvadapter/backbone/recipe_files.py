@@ -168,7 +168,7 @@ class _PixelSettings:
     def _channels(self, key: str, default: Channels) -> Channels:
         values = self._table.get(key, default)
         is_triple = isinstance(values, list | tuple) and len(values) == 3
-        if not is_triple or not all(_is_number(one) and math.isfinite(one) for one in values):
+        if not is_triple or not all(_is_number(one) for one in values):
             self._refuse(key, "three numbers are expected")
         red, green, blue = (float(one) for one in values)
         return red, green, blue
@@ -187,7 +187,10 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # False for NaN too, and for integers that no float can hold.
+    return -1e300 < value < 1e300
 
 
 def _tokenizer_definition(files: Mapping[str, Path]) -> Any:  # noqa: ANN401 - JSON of any shape

@@ -70,7 +70,7 @@ def load_authors_checkpoint(
     """Load what the authors' training code saved.
 
     Widths, layers, frames, words, tying and the input norm are read off the tensors' names and
-    shapes; what they cannot tell is an argument. Frames are sampled at left edges, as theirs are.
+    shapes; what is not in them is an argument. Frames are sampled at left edges, as theirs are.
 
     Args:
         path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
@@ -166,7 +166,7 @@ def _read_config(
     num_heads: int,
     tying_position: TyingPosition,
 ) -> MvAdapterConfig:
-    """Read every setting that names and shapes can tell; defaults stand for what is absent.
+    """Read every setting that names and shapes show; defaults stand for what is absent.
 
     Raises:
         ConfigError: There is no adapter among the tensors.

@@ -32,7 +32,7 @@ _FORMAT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterRecord:
-    """What ``adapter_config.json`` says about an adapter beside its weights."""
+    """What ``adapter_config.json`` records about an adapter beside its weights."""
 
     format: int
     """Version of this record's layout."""
@@ -129,7 +129,7 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
 
 
 def read_record(folder: str | Path) -> AdapterRecord:
-    """Read what a folder says about its adapter, and check that its weights are the ones meant.
+    """Read the record of a folder's adapter, and check that it belongs to the weights there.
 
     Raises:
         AdapterFolderError: It is no adapter folder, is damaged, or is of another version.

@@ -1,4 +1,4 @@
-"""Each method does at its sites what its paper says: the formula, and what it is applied to."""
+"""Each method does at its sites what its paper describes: the formula, and what it is applied to."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def randomised(adapter):
 
 @pytest.fixture
 def wide_clip(tmp_path):
-    """One wide enough that the spread of what is drawn can be told."""
+    """One wide enough that the spread of what is drawn can be measured."""
     return Backbone.load(write_random_clip(tmp_path / "clip", width=256))
 
 

@@ -142,7 +142,7 @@ def _uneven(tokens):
 
 
 class Probe(BlockAdapter[FrameLayout]):
-    """Notes which sites were visited, with what, and adds or replaces as told."""
+    """Notes which sites were visited, with what, and adds or replaces at the site it is given."""
 
     def __init__(self, site=None):
         super().__init__()

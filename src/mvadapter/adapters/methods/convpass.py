@@ -49,7 +49,7 @@ class ConvpassConfig(OwnTextConfig):
 
 
 class Convpass(Adapter):
-    """Bypasses in every layer of the vision tower, and what ``text`` says in the text tower.
+    """Bypasses in every layer of the vision tower, and what ``text`` names in the text tower.
 
     Args:
         config: The settings.

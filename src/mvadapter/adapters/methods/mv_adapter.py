@@ -2,7 +2,7 @@
 
 Jin, Zhang et al., "MV-Adapter: Multimodal Video Transfer Learning for Video Text Retrieval",
 CVPR 2024 (arXiv 2301.07868v2), sections 3.2 to 3.4. Where the paper's equations and the authors'
-code differ, this computes what their code computes; each such place says so.
+code differ, this computes what their code computes; each such place has a comment.
 """
 
 import math
@@ -38,8 +38,8 @@ Tying: TypeAlias = Literal["none", "factor", "kronecker"]
 TyingPosition: TypeAlias = Literal["down-in", "down-out", "up-in", "up-out"]
 PositionInit: TypeAlias = Literal["authors", "wide"]
 
-# DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot tell a video
-# from its reversal (docs/study.md, "How far this carries").
+# DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot distinguish
+# a video from its reversal (docs/study.md, "How far this carries").
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
 
 
@@ -98,7 +98,7 @@ class MvAdapterConfig(MethodConfig):
     (``authors``). docs/study.md has the measurement behind the default."""
     has_trained_biases: bool = False
     """Whether every bias of CLIP trains too, at a fiftieth of the learning rate: the authors'
-    recipes do so, and their paper does not say it. DEPARTS: without decay."""
+    recipes do so, and their paper does not mention it. DEPARTS: without decay."""
 
     def __post_init__(self) -> None:
         for setting in (

@@ -69,7 +69,7 @@ class StModule(nn.Module):
     """patches + Up(convolution(Down(patches))); the class token passes by.
 
     There is no activation, as in the code; the paper's equation has one. The convolution starts at
-    zero, and so do all biases, which makes the whole start as the identity.
+    zero, and so do all biases, so that the module starts as the identity.
     """
 
     def __init__(self, width: int, bottleneck_width: int, kernel: Kernel) -> None:
