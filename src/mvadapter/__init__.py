@@ -11,9 +11,10 @@ from mvadapter.adapters.methods import METHODS
 if TYPE_CHECKING:
     from mvadapter.adapters.build import build_adapter
     from mvadapter.backbone.clip import Backbone
+    from mvadapter.embedding.inputs import Inputs
     from mvadapter.encoder.authors import load_authors_checkpoint
     from mvadapter.encoder.checkpoint import load_adapter, save_adapter
-    from mvadapter.encoder.encode import Encoder, Inputs
+    from mvadapter.encoder.encode import Encoder
     from mvadapter.encoder.merge import export_merged
     from mvadapter.errors import MvAdapterError
     from mvadapter.evaluation.metrics import retrieval_metrics
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Backbone": "mvadapter.backbone.clip",
     "Encoder": "mvadapter.encoder.encode",
-    "Inputs": "mvadapter.encoder.encode",
+    "Inputs": "mvadapter.embedding.inputs",
     "MvAdapterError": "mvadapter.errors",
     "VideoIndex": "mvadapter.index.writer",
     "build_adapter": "mvadapter.adapters.build",

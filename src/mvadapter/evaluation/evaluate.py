@@ -1,175 +1,206 @@
-"""An encoder and records in, embeddings and a retrieval report out."""
+"""An adapter and data in, everything that was measured out."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from mvadapter.data.batches import FrameBytes, FrameSource, stack_videos
-from mvadapter.data.records import Record
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.methods.frozen import FrozenConfig
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.precision import Precision, PrecisionChoice, choose_precision
+from mvadapter.data.folder import find_table, read_records
+from mvadapter.data.origin import missing_captions, read_origin
+from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.splits import choose_split, split_records
+from mvadapter.datasets.annotations import Dataset
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.embedding.inputs import Inputs
+from mvadapter.embedding.records import (
+    EmbeddingOptions,
+    UnreadablePolicy,
+    embed_captions,
+    embed_records,
+    open_frames,
+)
+from mvadapter.encoder.checkpoint import load_adapter, read_record
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import Precision, autocast
-from mvadapter.errors import DataError, VideoError
-from mvadapter.evaluation.metrics import RetrievalReport
-from mvadapter.evaluation.ranks import RetrievalRanks, retrieval_ranks
+from mvadapter.encoder.training_record import TrainingRecord
+from mvadapter.errors import ConfigError, MvAdapterError
+from mvadapter.evaluation.evaluate_scores import Scored, compare_with, measure
+from mvadapter.evaluation.rank_table import read_rank_table
+from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
 from mvadapter.scoring.blocks import ScoreBlocks
-from mvadapter.shapes import CaptionEmbeddings, CaptionVideo, VideoEmbeddings
 from mvadapter.world import World
 
-UnreadablePolicy: TypeAlias = Literal["error", "skip"]
-"""What a video that gives no frames does to an evaluation."""
 
-OnProgress: TypeAlias = Callable[[int, int], object]
-"""Called with how many are done and how many there are."""
+def evaluate(  # noqa: PLR0913 - a front door: every option has a default
+    adapter: str | Path | Encoder | None,
+    data: str | Path,
+    *,
+    backbone: str | Path | None = None,
+    videos: str | Path | None = None,
+    split: str | None = None,
+    query_bank: str | None = None,
+    dual_softmax: float | None = None,
+    against: str | Path | None = None,
+    unreadable: UnreadablePolicy = "error",
+    precision: PrecisionChoice = "float32",
+    device: str = "cpu",
+    world: World | None = None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> EvaluationResult:
+    """Measure retrieval in both directions on one split of a dataset.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EmbeddedRecords:
-    """The embeddings of a dataset."""
-
-    videos: VideoEmbeddings
-    captions: CaptionEmbeddings
-    caption_video: CaptionVideo
-    kept: tuple[Record, ...]
-    """The records whose videos and captions these are, in order."""
-    skipped: tuple[tuple[Record, str], ...] = ()
-    """Records without frames, and why; neither they nor their captions are embedded."""
-
-    @property
-    def scores(self) -> ScoreBlocks:
-        """Every caption against every video."""
-        return ScoreBlocks.of_embeddings(self.captions, self.videos)
-
-    def ranks(self) -> RetrievalRanks:
-        """Rank the right item of every query in both directions."""
-        return retrieval_ranks(self.scores, self.caption_video)
-
-    def report(self) -> RetrievalReport:
-        """Measure retrieval in both directions."""
-        return RetrievalReport.from_ranks(self.ranks())
-
-
-@dataclass(slots=True, kw_only=True)
-class EmbeddingSettings:
-    """How a dataset is embedded; none of it changes the result by more than rounding."""
-
-    precision: Precision = "float32"
-    videos_per_batch: int = 16
-    captions_per_batch: int = 256
-    unreadable: UnreadablePolicy = "error"
-    world: World = field(default_factory=World)
-    on_progress: OnProgress = field(default=lambda _done, _total: None)
-
-
-def embed_records(
-    encoder: Encoder,
-    records: Sequence[Record],
-    loader: FrameSource,
-    settings: EmbeddingSettings,
-) -> EmbeddedRecords:
-    """Embed every video and every caption of a dataset.
-
-    Several processes share the batches, and each gets the whole result.
+    Each recall has a bootstrap interval over queries. Several processes may share the work; each
+    gets the complete result.
 
     Args:
-        encoder: The encoder.
-        records: The dataset.
-        loader: Gives the frames of these records.
-        settings: How to go about it.
+        adapter: An adapter folder, an encoder, or None for the frozen CLIP.
+        data: A table, or a folder of videos with captions.
+        backbone: The CLIP; None is the adapter's own, or "tiny" without an adapter.
+        videos: The folder that the table's video names start from, where it is not the table's.
+        split: Which rows; None is the only split, or the test split of the adapter's recipe.
+        query_bank: A split whose captions are the bank of QB-Norm; None leaves it out.
+        dual_softmax: The temperature of a dual softmax, as a factor on scores or its reciprocal;
+            None leaves it out.
+        against: A file of another system's ranks on the same queries, for a paired test.
+        unreadable: Whether a video without frames is an error, or skipped and reported.
+        precision: Of the arithmetic.
+        device: Where to compute, as torch names it.
+        world: The processes that share the work; None is this one alone.
+        on_progress: Called with the number of videos that are done and the number of all.
 
     Raises:
-        VideoError: A video gives no frames and the policy is ``error``.
-        DataError: No video can be read.
+        MvAdapterError: The data, the adapter or the CLIP cannot be used as asked.
     """
-    videos, positions, reasons = _embed_videos(encoder, len(records), loader, settings)
-    skipped = tuple((records[position], reason) for position, reason in sorted(reasons.items()))
-    kept = [records[position] for position in positions]
-    if not kept:
-        raise DataError(f"none of the {len(records)} videos can be read; {skipped[0][1]}")
-    captions = [caption for record in kept for caption in record.captions]
-    owners = [index for index, record in enumerate(kept) for _ in record.captions]
-    return EmbeddedRecords(
-        videos=videos,
-        captions=embed_captions(encoder, captions, settings),
-        caption_video=torch.tensor(owners, device=encoder.backbone.device),
-        kept=tuple(kept),
-        skipped=skipped,
+    world = world or World()
+    # Before the work, which may take hours.
+    other_ranks = None if against is None else read_rank_table(Path(against))
+    table = find_table(Path(data))
+    everything = read_records(table, videos)
+    training = _training_of(adapter)
+    usual = "test" if training is None else training.data.splits.test_split
+    records = choose_split(everything, table, split, default=usual)
+    bank = _bank_captions(everything, table, query_bank, records)
+    origin = read_origin(table)
+    dataset = None if origin is None else DATASETS.get(origin.dataset)
+    with world.joined():
+        encoder = _load(adapter, backbone, _usual_inputs(dataset), device, world)
+        # Machines may differ; all processes take what the first one has.
+        settled = world.gather_lines([choose_precision(precision, encoder.backbone.device)])[0]
+        options = EmbeddingOptions(
+            precision=cast("Precision", settled),
+            unreadable=unreadable,
+            world=world,
+            on_progress=on_progress,
+        )
+        embedded = embed_records(encoder, records, open_frames(encoder, records, table), options)
+        bank_captions = embed_captions(encoder, bank, options)
+    scored = Scored(
+        scores=embedded.scores,
+        caption_video=embedded.caption_video,
+        captions=[caption for record in embedded.kept for caption in record.captions],
+        videos=[record.id for record in embedded.kept],
+        bank=ScoreBlocks.of_embeddings(bank_captions, embedded.videos) if bank else None,
+        records=embedded.kept,
+    )
+    skipped = dict(embedded.skipped)
+    missing = missing_captions(table, records[0].split)
+    result = measure(
+        scored,
+        f"{encoder.adapter.config.name} on {encoder.backbone.name}",
+        EvaluatedData(
+            dataset=None if origin is None else origin.dataset,
+            split=records[0].split,
+            fingerprint=fingerprint(records),
+            missing_policy=None if origin is None else origin.missing_policy,
+            unreadable_policy=unreadable,
+            skipped={record.id: reason for record, reason in skipped.items()},
+            dropped=missing | {record.id: len(record.captions) for record in skipped},
+        ),
+        dual_softmax,
+    )
+    if dataset is not None and dataset.has_joined_captions:
+        result = replace(result, protocol="paragraph")
+    if training is not None:
+        result = replace(
+            result,
+            selection=training.selection,
+            is_selected_on_test=training.data.splits.select_on == "test",
+            num_trained_on=_count_trained(training, everything, records),
+        )
+    result = replace(result, inputs=encoder.inputs)
+    return result if other_ranks is None else compare_with(result, other_ranks, str(against))
+
+
+def _training_of(adapter: str | Path | Encoder | None) -> TrainingRecord | None:
+    if adapter is None or isinstance(adapter, Encoder):
+        return None
+    return read_record(adapter).training
+
+
+def _load(
+    adapter: str | Path | Encoder | None,
+    backbone: str | Path | None,
+    usual: Inputs,
+    device: str,
+    world: World,
+) -> Encoder:
+    if isinstance(adapter, Encoder):
+        return adapter
+    if device == "cuda" and world.size > 1:
+        device = f"cuda:{world.local_index}"
+    if adapter is not None:
+        named = read_record(adapter).base_model_name_or_path
+        return load_adapter(adapter, Backbone.load(backbone or named, device=device))
+    clip = Backbone.load(backbone or "tiny", device=device)
+    inputs = replace(usual, max_tokens=min(usual.max_tokens, clip.text.num_positions))
+    return Encoder(clip, build_adapter(FrozenConfig(), clip), inputs=inputs)
+
+
+def _usual_inputs(dataset: Dataset | None) -> Inputs:
+    """The frames and tokens of a dataset, for an encoder that has none of its own."""
+    if dataset is None:
+        return Inputs()
+    return Inputs(
+        num_frames=dataset.num_frames, max_tokens=dataset.max_tokens, sampling=dataset.sampling
     )
 
 
-def _embed_videos(
-    encoder: Encoder, num_records: int, loader: FrameSource, settings: EmbeddingSettings
-) -> tuple[VideoEmbeddings, list[int], dict[int, str]]:
-    """Give the embeddings, the positions of their records, and why the other records have none."""
-    device = encoder.backbone.device
-    videos, positions = [torch.zeros(0, encoder.backbone.dim, device=device)], []
-    reasons: dict[int, str] = {}
-    batches = _share(num_records, settings.videos_per_batch, settings.world)
-    for number, batch in enumerate(batches):
-        loader.prefetch([position for ahead in batches[number : number + 2] for position in ahead])
-        frames = []
-        for position in batch:
-            found = _frames_or_reason(loader, position, settings.unreadable)
-            if isinstance(found, str):
-                reasons[position] = found
-            else:
-                frames.append(found)
-                positions.append(position)
-        if frames:
-            pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
-            with torch.inference_mode(), autocast(encoder, settings.precision):
-                videos.append(encoder.embed_videos(pixels, mask).float())
-        settings.on_progress(len(positions) + len(reasons), sum(map(len, batches)))
-    gathered, order = _gather(settings.world, torch.cat(videos), positions)
-    for line in settings.world.gather_lines([json.dumps(reason) for reason in reasons.items()]):
-        position, reason = json.loads(line)
-        reasons[position] = reason
-    return gathered, order, reasons
+def _bank_captions(
+    everything: Sequence[Record], table: Path, split: str | None, evaluated: Sequence[Record]
+) -> tuple[str, ...]:
+    """The captions of the split that is to be the query bank.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        ConfigError: It shares videos with the evaluated one.
+    """
+    if split is None:
+        return ()
+    bank = choose_split(everything, table, split, default=split)
+    if shared := {record.video for record in bank} & {record.video for record in evaluated}:
+        raise ConfigError(
+            f"the query bank {split!r} holds captions of {len(shared)} of the evaluated videos; a "
+            f"bank is of training captions only, so name a split that shares none"
+        )
+    return tuple(caption for record in bank for caption in record.captions)
 
 
-def _share(num_items: int, batch_size: int, world: World) -> list[range]:
-    """One process's batches: whole ones, alike however many processes share them."""
-    batches = [
-        range(start, min(start + batch_size, num_items))
-        for start in range(0, num_items, batch_size)
-    ]
-    return batches[world.index :: world.size]
+def _count_trained(
+    training: TrainingRecord, everything: Sequence[Record], evaluated: Sequence[Record]
+) -> int:
+    """How many of the evaluated videos the adapter was trained on.
 
-
-def _gather(
-    world: World, embeddings: Float[Tensor, "item dim"], positions: Sequence[int]
-) -> tuple[Float[Tensor, "all_items dim"], list[int]]:
-    """Put the embeddings of all processes into the order of their positions."""
-    gathered = world.gather(embeddings)
-    found = world.gather(torch.tensor(positions, dtype=torch.long))
-    ordered = found.sort()
-    return gathered[ordered.indices.to(gathered.device)], ordered.values.tolist()
-
-
-def _frames_or_reason(
-    loader: FrameSource, position: int, policy: UnreadablePolicy
-) -> FrameBytes | str:
+    Splits of one dataset may overlap: MSR-VTT's 9k train split holds most of its full test split.
+    Known where the adapter was trained on this very table, and 0 elsewhere.
+    """
     try:
-        return loader.frames(position)
-    except VideoError as error:
-        if policy == "error":
-            raise
-        return str(error)
-
-
-def embed_captions(
-    encoder: Encoder, captions: Sequence[str], settings: EmbeddingSettings
-) -> CaptionEmbeddings:
-    """Embed captions in batches, which several processes share."""
-    batches = _share(len(captions), settings.captions_per_batch, settings.world)
-    parts = [torch.zeros(0, encoder.backbone.dim, device=encoder.backbone.device)]
-    with autocast(encoder, settings.precision):
-        parts += [
-            encoder.embed_texts(captions[batch.start : batch.stop]).float() for batch in batches
-        ]
-    positions = [position for batch in batches for position in batch]
-    return _gather(settings.world, torch.cat(parts), positions)[0]
+        parts = split_records(everything, training.data.splits)
+    except MvAdapterError:
+        return 0
+    if fingerprint([*parts.train, *parts.selection]) != training.data.fingerprint:
+        return 0
+    trained = {record.video for record in parts.train}
+    return len(trained & {record.video for record in evaluated})

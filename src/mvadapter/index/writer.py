@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 
@@ -33,6 +33,7 @@ from mvadapter.encoder.checkpoint import (
     save_adapter,
 )
 from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import locked
 from mvadapter.index.build import EmbeddedVideo, embed_files
@@ -300,7 +301,7 @@ class VideoIndex:
         """
         if not query.strip():
             raise ConfigError("the query is empty; say in words what to look for")
-        vector = self._encoder.embed_texts([query])[0].float().cpu().numpy()
+        vector = self._encoder.embed_captions([query])[0].float().cpu().numpy()
         segments = self.segments()
         return find_moments(
             segments, segments.vectors @ vector, top=top, group=group, min_score=min_score
@@ -317,9 +318,7 @@ class VideoIndex:
         self._table = SegmentTable(self.folder / _VECTORS, name, backbone.dim)
         self._name, self._encoder = name, encoder
 
-    def _store(
-        self, name: str, encoder: Encoder, training: Mapping[str, Any] | None = None
-    ) -> None:
+    def _store(self, name: str, encoder: Encoder, training: TrainingRecord | None = None) -> None:
         with _writing(self.folder):
             self._record = read_index_record(self.folder)
             self._record = _store_adapter(self.folder, self._record, name, encoder, training)
@@ -385,7 +384,7 @@ def _store_adapter(
     record: IndexRecord,
     name: str,
     encoder: Encoder,
-    training: Mapping[str, Any] | None = None,
+    training: TrainingRecord | None = None,
 ) -> IndexRecord:
     """Copy an adapter into an index and make its empty table, unless it is there already.
 

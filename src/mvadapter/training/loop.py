@@ -6,25 +6,29 @@ with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stoppe
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
-from mvadapter.data.batches import FrameLoader, Pair, epoch_batches
+from mvadapter.backbone.precision import Precision, choose_precision
+from mvadapter.data.batches import Pair, epoch_batches
+from mvadapter.data.frame_reader import FoundFrames, FrameReader
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.splits import Parts, split_records
+from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import Precision, choose_precision
+from mvadapter.encoder.training_record import TrainingData, TrainingRecord
 from mvadapter.errors import DivergedError, TrainingError, VideoError
-from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
-from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
@@ -35,8 +39,6 @@ from mvadapter.training.step import take_step
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
 _CACHE_BYTES = 4 * 2**30
-# The held-out part stays the same for every seed, so that runs can be compared on it.
-_HOLDOUT_SEED = 0
 _RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
@@ -45,7 +47,7 @@ class RunOptions:
     """What a run is given that does not decide its result."""
 
     device: str = "cpu"
-    num_threads: int = 2
+    num_workers: int = 2
     """Videos decoded at once."""
     on_step: Callable[[int, int, float | None], object] = field(
         default=lambda _step, _total, _loss: None
@@ -73,9 +75,23 @@ class TrainingResult:
     """Of that epoch, on what chose it; empty when nothing could be held out."""
     skipped: dict[str, str]
     """Videos that gave no frames: record id -> reason."""
+    missing: dict[str, int]
+    """Videos of the train split that had no file when the table was prepared -> their captions."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "folder": str(self.folder),
+            "steps": self.num_steps,
+            "best_epoch": self.best_epoch,
+            "metrics": self.metrics,
+            "precision": self.precision,
+            "missing": list(self.missing),
+            "skipped": self.skipped,
+        }
 
 
-def train(
+def train_recipe(
     recipe: Recipe,
     records: Sequence[Record],
     folder: str | Path,
@@ -99,79 +115,11 @@ def train(
         MvAdapterError: The backbone, the method or the settings do not fit.
     """
     options = options or RunOptions()
-    parts = split_records(records, recipe)
+    parts = split_records(records, recipe.splits)
     run = Path(folder) / "run"
     run.mkdir(parents=True, exist_ok=True)
     with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
         return _train(recipe, parts, Path(folder), options)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """A dataset as a run uses it."""
-
-    train: list[Record]
-    selection: list[Record]
-    """What chooses the best epoch; empty when too few videos could be held out."""
-    selection_name: str
-
-
-def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
-    """Take the train split apart: what trains, and what chooses the best epoch.
-
-    A video's segments stay together, and so do records of one group. The test split is touched only
-    where the recipe says so.
-
-    Raises:
-        TrainingError: Fewer than two videos are left to train on, there is no test split, or what
-            trains is also tested.
-    """
-    train_split, test_split = recipe.data.train_split, recipe.data.test_split
-    train = [record for record in records if record.split == train_split]
-    if not train:
-        found = ", ".join(sorted({record.split for record in records}))
-        raise TrainingError(
-            f"no row has split {train_split!r}, only {found}; name the one to train on with "
-            f"data.train_split"
-        )
-    test = [record for record in records if record.split == test_split]
-    _refuse_leaks(train, test)
-    units = sorted({record.unit for record in train})
-    if recipe.train.select_on == "test":
-        selection = test
-        if not selection:
-            raise TrainingError(f"select_on is 'test', but no row has split {test_split!r}")
-        name = "TEST SPLIT: the numbers on it are not honest"
-    else:
-        order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(units))
-        num_held = round(len(units) * recipe.train.holdout_percent / 100)
-        held = {units[i] for i in order[:num_held]} if num_held >= 2 else set()
-        selection = [record for record in train if record.unit in held]
-        train = [record for record in train if record.unit not in held]
-        name = f"held-out {len(selection)} of the train split's records"
-        if not selection:
-            name = "nothing: the last epoch (too few videos to hold some out)"
-    if len({record.video for record in train}) < 2:
-        raise TrainingError(
-            f"training needs at least 2 videos in split {train_split!r}, found {len(units)} before "
-            f"holding any out; a batch takes its negatives from other videos"
-        )
-    return Parts(train=train, selection=selection, selection_name=name)
-
-
-def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
-    """Refuse a segment that trains and is tested.
-
-    Raises:
-        TrainingError: There is one.
-    """
-    tested = {(record.video, record.start_seconds, record.end_seconds) for record in test}
-    for record in train:
-        if (record.video, record.start_seconds, record.end_seconds) in tested:
-            raise TrainingError(
-                f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, which "
-                f"the adapter will be measured on; take it out of one of them"
-            )
 
 
 def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> TrainingResult:
@@ -185,14 +133,7 @@ def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> T
     )
     if not encoder.trainable_parameters():
         raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
-    reading = {"num_threads": options.num_threads, "cache_bytes": _CACHE_BYTES // 2}
-    table = recipe.table
-    with (
-        open_frames(encoder, parts.train, table, **reading) as train_frames,
-        open_frames(encoder, parts.selection, table, **reading) as selection_frames,
-    ):
-        loaders = (train_frames, selection_frames)
-        return _Run(recipe, parts, encoder, loaders, folder, options).go()
+    return _Run(recipe, parts, encoder, folder, options).go()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,14 +152,17 @@ class _Run:
         recipe: Recipe,
         parts: Parts,
         encoder: Encoder,
-        loaders: tuple[FrameLoader, FrameLoader],
         folder: Path,
         options: RunOptions,
     ) -> None:
         self._recipe = recipe
         self._parts = parts
         self._encoder = encoder
-        self._train_frames, self._selection_frames = loaders
+        reading = {"num_workers": options.num_workers, "cache_bytes": _CACHE_BYTES // 2}
+        self._train_frames, self._selection_frames = (
+            open_frames(encoder, part, recipe.table, **reading)
+            for part in (parts.train, parts.selection)
+        )
         self._folder = folder
         self._options = options
         self._state_path = folder / "run" / "state.safetensors"
@@ -240,12 +184,11 @@ class _Run:
         if progress.step < len(self._steps):
             # Rather than a run of empty steps.
             _check_readable(self._train_frames, self._parts.train)
-        with RunLog(self._folder / "run", progress.step) as log:
-            while progress.step < len(self._steps):
-                step = self._steps[progress.step]
-                for coming in self._steps[progress.step : progress.step + 2]:
-                    self._train_frames.prefetch([pair.record for pair in coming.batch])
-                loss = self._take(step.batch)
+        todo = self._steps[progress.step :]
+        frames = self._train_frames.read(pair.record for step in todo for pair in step.batch)
+        with RunLog(self._folder / "run", progress.step) as log, closing(frames):
+            for step in todo:
+                loss = self._take(step.batch, list(islice(frames, len(step.batch))))
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
                 self._options.on_step(progress.step, len(self._steps), loss)
@@ -264,10 +207,10 @@ class _Run:
             progress.recipe = recipe
             restore_state(self._state_path, self._parameters, self._optimizer)
             return progress
-        precision = choose_precision(self._recipe.train.precision, self._encoder)
+        precision = choose_precision(self._recipe.train.precision, self._encoder.backbone.device)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
 
-    def _take(self, batch: list[Pair]) -> float | None:
+    def _take(self, batch: list[Pair], found: list[FoundFrames]) -> float | None:
         """Take one step and give its loss; with fewer than two readable videos, leave it out.
 
         Raises:
@@ -275,13 +218,13 @@ class _Run:
         """
         set_learning_rate(self._optimizer, self._rate())
         frames, captions = [], []
-        for pair in batch:
+        for pair, one in zip(batch, found, strict=True):
             record = self._parts.train[pair.record]
-            try:
-                frames.append(self._train_frames.frames(pair.record))
+            if isinstance(one, VideoError):
+                self._progress.skipped[record.id] = str(one)
+            else:
+                frames.append(one)
                 captions.append(record.captions[pair.caption])
-            except VideoError as error:
-                self._progress.skipped[record.id] = str(error)
         if len(frames) < 2:
             return None
         settings = self._recipe.train
@@ -313,29 +256,30 @@ class _Run:
         self._save()
 
     def _evaluate(self) -> RetrievalReport:
-        settings = EmbeddingSettings(precision=self._progress.precision, unreadable="skip")
+        options = EmbeddingOptions(precision=self._progress.precision, unreadable="skip")
         embedded = embed_records(
-            self._encoder, self._parts.selection, self._selection_frames, settings
+            self._encoder, self._parts.selection, self._selection_frames, options
         )
         skipped = {record.id: reason for record, reason in embedded.skipped}
         self._progress.skipped.update(skipped)
-        return embedded.report()
+        return RetrievalReport.from_ranks(retrieval_ranks(embedded.scores, embedded.caption_video))
 
-    def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
-        table, split = self._recipe.table, self._recipe.data.train_split
-        return {
-            "recipe": self._progress.recipe,
-            "data": {
-                "name": table.name,
-                "fingerprint": self._progress.data_fingerprint,
-                "train_records": len(self._parts.train),
-                "missing_videos": len(missing_captions(table, split)),
-            },
-            "selection": self._parts.selection_name,
-            "epoch": epoch,
-            "precision": self._progress.precision,
-            "metrics": metrics,
-        }
+    def _record(self, epoch: int, metrics: dict[str, float]) -> TrainingRecord:
+        table, splits = self._recipe.table, self._recipe.splits
+        return TrainingRecord(
+            recipe=self._progress.recipe,
+            data=TrainingData(
+                name=table.name,
+                fingerprint=self._progress.data_fingerprint,
+                splits=splits,
+                train_records=len(self._parts.train),
+                missing_videos=len(missing_captions(table, splits.train_split)),
+            ),
+            selection=self._parts.selection_name,
+            epoch=epoch,
+            precision=self._progress.precision,
+            metrics=metrics,
+        )
 
     def _stops_here(self) -> bool:
         stops = self._options.should_stop()
@@ -361,6 +305,7 @@ class _Run:
             precision=progress.precision,
             metrics=progress.best_metrics,
             skipped=progress.skipped,
+            missing=missing_captions(self._recipe.table, self._recipe.data.train_split),
         )
 
 
@@ -386,7 +331,7 @@ def selection_score(metrics: Mapping[str, float]) -> tuple[float, float]:
     return round(recalls, 6), -ranks
 
 
-def _check_readable(frames: FrameLoader, records: Sequence[Record]) -> None:
+def _check_readable(frames: FrameReader, records: Sequence[Record]) -> None:
     """Refuse videos of which not even two can be read, before anything is trained on them.
 
     Raises:

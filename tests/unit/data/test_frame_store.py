@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from made_videos import write_video
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data import frame_store
-from mvadapter.data.batches import FrameLoader, FrameSettings
+from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frame_store import FrameStore, store_frames, stored_folders
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 
-SETTINGS = FrameSettings(num_frames=4, sampling="uniform", image_px=32)
+SETTINGS = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(32))
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def table(tmp_path):
 
 
 def store(table, records, settings=SETTINGS, **options):
-    return store_frames(table, records, settings, num_threads=2, **options)
+    return store_frames(table, records, settings, num_workers=2, **options)
 
 
 def opened(table, settings=SETTINGS):
@@ -65,13 +67,13 @@ def test_stored_frames_look_like_the_decoded_ones(table, records, monkeypatch):
         assert (ours.int() - theirs.int()).abs().float().mean() < 2
 
 
-def test_a_loader_reads_them(table, records, monkeypatch):
+def test_a_reader_takes_them(table, records, monkeypatch):
     store(table, records)
     refuse_to_decode(monkeypatch)
 
-    with FrameLoader(records, opened(table).frames) as loader:
-        loader.prefetch(range(len(records)))
-        assert all(len(loader.frames(position)) == 4 for position in range(len(records)))
+    reader = FrameReader(records, SETTINGS, store=opened(table))
+
+    assert [len(frames) for frames in reader.read(range(len(records)))] == [4] * len(records)
 
 
 def test_what_is_stored_is_not_decoded_again(table, records, monkeypatch):
@@ -107,13 +109,14 @@ def test_a_killed_run_keeps_what_was_stored(table, records):
 import os, sys
 from pathlib import Path
 from mvadapter.data import frame_store
-from mvadapter.data.batches import FrameSettings
+from mvadapter.backbone.recipes import Resize
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 frame_store._SHARD_BYTES = 1
 table, *videos = map(Path, sys.argv[1:])
 records = [Record(id=f"v{n}", video=video, captions=("one",)) for n, video in enumerate(videos)]
 frame_store.store_frames(
-    table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_threads=2,
+    table, records, FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(32)), num_workers=2,
     on_progress=lambda done, total: done == 3 and os.kill(os.getpid(), 9),
 )
 """
@@ -199,7 +202,7 @@ def test_the_videos_may_go_once_their_frames_are_stored(table, records):
 
 
 def test_frames_for_other_settings_lie_apart(table, records):
-    small = FrameSettings(num_frames=2, sampling="left-edge", image_px=16)
+    small = FrameSettings(num_frames=2, sampling="left-edge", resize=Resize.crop(16))
     store(table, records)
     store(table, records, small)
 
@@ -251,3 +254,19 @@ def test_a_second_process_is_kept_from_storing(table, records):
             store(table, records)
     finally:
         other.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Resize.crop(32),
+        Resize(size_px=32, short_side_px=40),
+        Resize(size_px=32, short_side_px=32, fit="squash", interpolation="bilinear"),
+    ],
+)
+def test_frames_of_every_resizing_are_found_again(table, records, how):
+    settings = FrameSettings(num_frames=2, sampling="head", resize=how)
+
+    report = store(table, records, settings)
+
+    assert stored_folders(table) == {settings: report.folder}

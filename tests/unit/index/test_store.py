@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from made_clips import write_random_clip
+from made_training import made_training
 from made_videos import with_hole, write_tone
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.clip import Backbone
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
-from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.writer import VideoIndex, name_of_folder
 from mvadapter.video.decode import read_segment
@@ -70,7 +72,7 @@ def test_an_index_opens_without_being_told_its_clip(index, videos):
 def test_the_best_moment_is_the_segment_that_brute_force_finds(index, videos, encoder):
     index.add(videos)
     segments = index.segments()
-    scores = segments.vectors @ encoder.embed_texts(["a cat"])[0].numpy()
+    scores = segments.vectors @ encoder.embed_captions(["a cat"])[0].numpy()
 
     found = index.search("a cat", top=100)
 
@@ -238,7 +240,7 @@ def test_each_adapter_has_vectors_of_its_own_for_the_same_videos(index, videos, 
 def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     index, videos, trained, random_clip, tmp_path
 ):
-    save_adapter(trained, tmp_path / "pets", training={"recipe": "mine"})
+    save_adapter(trained, tmp_path / "pets", training=made_training())
     index.use(tmp_path / "pets")
     index.add(videos / "0.mp4")
     shutil.rmtree(tmp_path / "pets")
@@ -248,7 +250,7 @@ def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     assert reopened.adapter == "pets"
     assert reopened.search("a cat") == index.search("a cat")
     saved = json.loads((index.folder / "adapters/pets/adapter_config.json").read_text())
-    assert saved["training"] == {"recipe": "mine"}
+    assert saved["training"]["recipe"] == made_training().recipe
 
 
 @pytest.mark.parametrize(
