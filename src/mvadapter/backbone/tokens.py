@@ -44,7 +44,7 @@ class CaptionTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         if not recipe.is_lowercased:
-            # transformers' CLIPTokenizer lowers the case whatever the folder says.
+            # transformers' CLIPTokenizer lowers the case of every CLIP.
             self._tokenizer.normalizer = normalizers.Sequence(
                 [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
             )
