@@ -33,8 +33,9 @@ class CaptionTokenizer:
             )
         try:
             tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        # transformers and tokenizers raise exceptions that have no base in common.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise BackboneError(
                 f"{name_or_path}: the tokenizer cannot be read: {reason}"
             ) from error

@@ -14,7 +14,7 @@ import mvadapter.backbone
 from mvadapter import Encoder, FrozenConfig, build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.recipes import PixelRecipe, Resize
-from mvadapter.errors import BackboneError
+from mvadapter.errors import BackboneError, ConfigError
 from mvadapter.video.preprocess import to_pixels
 
 TINY = Path(mvadapter.backbone.__file__).parent / "tiny"
@@ -251,7 +251,7 @@ def test_a_tokenizer_setting_of_the_wrong_kind_is_one_line(folder, change, messa
 LOAD_ALL = """
 import sys
 from mvadapter.backbone.clip import Backbone
-from mvadapter.errors import BackboneError
+from mvadapter.errors import BackboneError, ConfigError
 for name in sys.argv[1:]:
     try:
         print(Backbone.load(name).pixels.mean[0])
@@ -286,3 +286,35 @@ def test_a_hub_ids_recipe_comes_from_the_cache_and_is_never_guessed(folder, tmp_
     assert lines[0] == "0.5"
     assert "some/unknown: preprocessor_config.json is not in the cache; connect" in lines[1]
     assert lines[2] == str(PixelRecipe.openai(64).mean[0])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"size_px": 0, "short_side_px": 0}, "size_px must be at least 1, got 0"),
+        (
+            {"size_px": 8, "short_side_px": 7},
+            r"short_side_px must be at least size_px \(8\), got 7",
+        ),
+    ],
+)
+def test_a_square_cannot_be_cut_out_of_less(sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        Resize(**sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", '{"added_tokens": [], "model": {"type": "BPE", "vocab": [1]}}'),
+        ("tokenizer_config.json", '{"bos_token": 5}'),
+    ],
+)
+def test_a_tokenizer_that_makes_no_sense_is_one_line(folder, name, text):
+    (folder / name).write_text(text)
+
+    with pytest.raises(BackboneError, match="the tokenizer cannot be read: ") as raised:
+        Backbone.load(folder).tokenizer.encode(["a star"], 8)
+
+    assert "\n" not in str(raised.value)
