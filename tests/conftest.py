@@ -1,6 +1,10 @@
 """Fixtures that every room's tests use."""
 
+import os
 from pathlib import Path
+
+# Before anything reads them: no test asks a network, and tables are as wide on every terminal.
+os.environ |= {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
 import pytest
 import torch

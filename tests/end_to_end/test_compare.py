@@ -1,17 +1,16 @@
 """A comparison through the real command: whole, killed and taken up again."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from commands import run_command, run_process
+from held import held_at
+
 _ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 _RECIPE = """
 [data]
 path = "synthetic"
@@ -34,19 +33,8 @@ learning_rates = [1e-3, 1e-2]
 """
 
 
-def arguments(*more):
-    return [sys.executable, "-m", "mvadapter", "compare", *map(str, more)]
-
-
-def compare(*more):
-    return subprocess.run(
-        arguments(*more),
-        capture_output=True,
-        text=True,
-        env=_ENVIRONMENT,
-        timeout=300,
-        check=False,
-    )
+def compare(*arguments):
+    return run_command("compare", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +57,15 @@ def modified(folder):
 
 def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
     folder = tmp_path / "comparison"
-    killed = subprocess.Popen(
-        arguments(recipe, "-o", folder, "--jobs", "2"), env=_ENVIRONMENT, stderr=subprocess.DEVNULL
-    )
-    while not list(folder.rglob("train.json")):
-        assert killed.poll() is None
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    command = ["compare", recipe, "-o", folder, "--jobs", "2"]
+    with held_at("mvadapter.comparison.processes:_Worker.join", *command) as comparing:
+        killed = comparing.interrupt(signal.SIGKILL)
     before = modified(folder)
 
-    ended = compare(recipe, "-o", folder, "--jobs", "2", "--json")
+    ended = run_process(*command, "--json")
+
+    assert killed.returncode == -signal.SIGKILL
+    assert {path.name for path in before} >= {"train.json"}
 
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)

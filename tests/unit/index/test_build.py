@@ -1,6 +1,7 @@
 import struct
-import time
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Event
 
 import pytest
 
@@ -56,20 +57,26 @@ def test_a_video_of_more_segments_than_memory_holds_is_skipped(far, encoder):
 
 
 def test_reading_stops_at_once_where_no_segment_can_be_read(videos, encoder, monkeypatch):
-    reads = SimpleQueue()
+    reads, is_left = SimpleQueue(), Event()
+    shutdown = ThreadPoolExecutor.shutdown
 
     def fail(*_, **__):
         reads.put(None)
-        time.sleep(0.001)
+        is_left.wait()
         raise VideoError("no frames")
 
-    monkeypatch.setattr(VideoReader, "read", fail)
+    def leave(*arguments, **settings):
+        is_left.set()
+        return shutdown(*arguments, **settings)
 
-    # Leaving waits for the thread, which has 2000 segments to read.
+    monkeypatch.setattr(VideoReader, "read", fail)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", leave)
+
+    # Leaving waits for the thread, which has 1999 more segments to read.
     with _decoding([state_of(videos / "3.mp4")], encoder, 0.001):
         reads.get()
 
-    assert reads.qsize() < 1000
+    assert reads.empty()
 
 
 @pytest.mark.parametrize(

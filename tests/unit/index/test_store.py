@@ -1,14 +1,12 @@
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 
+from held import held_at
 from made_clips import write_random_clip
 from made_videos import with_hole, write_tone
 from mvadapter.adapters.build import build_adapter
@@ -385,26 +383,13 @@ def test_missing_vectors_are_told_in_one_line(index, random_clip):
     assert "\n" not in str(caught.value)
 
 
-_ADD_SLOWLY = """
-import sys
-from mvadapter.index import build
-from mvadapter.index.writer import VideoIndex
-build._BATCH_SEGMENTS = 3
-index = VideoIndex.open(sys.argv[1])
-index.add(sys.argv[2], on_progress=lambda done, total, name: print(done, flush=True))
-"""
-
-
 def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(index, videos):
     for copy in range(4, 12):
         shutil.copy(videos / "3.mp4", videos / f"{copy:02}.mp4")
-    command = [sys.executable, "-c", _ADD_SLOWLY, str(index.folder), str(videos)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if int(line) >= 4:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    # Batches of 16 segments, of 42 in all: the first has been written, the second not yet.
+    with held_at("mvadapter.index.build:_embed", "index", index.folder, videos, call=3) as adding:
+        killed = adding.interrupt(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
 
     survivors = held(index)
     report = index.add(videos)
