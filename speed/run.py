@@ -24,7 +24,7 @@ from transformers import CLIPModel
 
 from mvadapter import Backbone, Encoder, FrozenConfig, MvAdapterConfig, build_adapter
 from mvadapter.backbone import towers
-from mvadapter.encoder.precision import autocast
+from mvadapter.backbone.precision import autocast
 from mvadapter.synthetic.dataset import write_video
 from mvadapter.video.decode import VideoReader, read_segment
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
     from mvadapter.adapters.methods.st_adapter import StAdapterConfig
     from mvadapter.backbone.clip import Backbone
+    from mvadapter.embedding.inputs import Inputs
     from mvadapter.encoder.authors import load_authors_checkpoint
     from mvadapter.encoder.checkpoint import load_adapter, save_adapter
-    from mvadapter.encoder.encode import Encoder, Inputs
+    from mvadapter.encoder.encode import Encoder
     from mvadapter.encoder.merge import export_merged
     from mvadapter.errors import MvAdapterError
     from mvadapter.evaluation.metrics import retrieval_metrics

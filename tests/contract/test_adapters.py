@@ -113,7 +113,7 @@ def move(encoder: Encoder) -> None:
 
 
 def embed(encoder, videos, captions):
-    return encoder.embed_videos(*videos), encoder.embed_captions(*captions)
+    return encoder.embed_videos(*videos), encoder.embed_tokens(*captions)
 
 
 def test_an_untrained_adapter_changes_no_feature_by_a_bit(encoder, random_clip, videos, captions):
@@ -169,10 +169,10 @@ def _stands_in_time(config):
 def test_padded_words_reach_no_feature(encoder, captions):
     move(encoder)
     token_ids, mask = captions
-    before = encoder.embed_captions(token_ids, mask)
+    before = encoder.embed_tokens(token_ids, mask)
     token_ids[1, 5:] = 7
 
-    after = encoder.embed_captions(token_ids, mask)
+    after = encoder.embed_tokens(token_ids, mask)
 
     assert torch.equal(before, after)
 
@@ -181,8 +181,8 @@ def test_padding_a_caption_changes_nothing(encoder, captions):
     move(encoder)
     token_ids, mask = captions
 
-    padded = encoder.embed_captions(token_ids, mask)[1:]
-    alone = encoder.embed_captions(token_ids[1:, :5], mask[1:, :5])
+    padded = encoder.embed_tokens(token_ids, mask)[1:]
+    alone = encoder.embed_tokens(token_ids[1:, :5], mask[1:, :5])
 
     torch.testing.assert_close(padded, alone)
 

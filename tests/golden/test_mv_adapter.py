@@ -40,7 +40,7 @@ def expected(case, golden_folder):
 
 def embed(encoder, expected):
     videos = encoder.embed_videos(expected["video"], expected["frame_mask"])
-    captions = encoder.embed_captions(expected["input_ids"], expected["token_mask"])
+    captions = encoder.embed_tokens(expected["input_ids"], expected["token_mask"])
     return captions, videos
 
 

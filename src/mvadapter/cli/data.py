@@ -1,6 +1,5 @@
 """``mvadapter data``: a dataset's annotations and videos in, a table or a report on them out."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,10 +8,11 @@ import typer
 from mvadapter.cli import console
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
+from mvadapter.workers import default_num_workers
 
 if TYPE_CHECKING:
-    from mvadapter.data.batches import FrameSettings
     from mvadapter.data.frame_store import StoreReport
+    from mvadapter.data.frames import FrameSettings
     from mvadapter.datasets.check import CheckReport, CountCut
     from mvadapter.datasets.prepare import Prepared
 
@@ -67,7 +67,7 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write one table that every other command reads; stop --frames with Ctrl-C and go on later."""
-    from mvadapter.data.batches import FrameSettings
+    from mvadapter.data.frames import FrameSettings
     from mvadapter.data.table import check_suffix
     from mvadapter.datasets.annotations import AnnotationFolder
     from mvadapter.datasets.find import VideoFiles
@@ -141,7 +141,7 @@ def check(
     if files is not None:
         with console.progress("checking videos") as advance:
             check_videos(
-                row, files, captions, report, num_threads=_num_threads(), on_progress=advance
+                row, files, captions, report, num_workers=default_num_workers(), on_progress=advance
             )
     if as_json:
         console.print_json(_as_table(report))
@@ -168,17 +168,17 @@ def prepared_table(dataset: str, table: Path | None) -> Path:
     return path
 
 
-def _num_threads() -> int:
-    return os.cpu_count() or 1
-
-
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":
     from mvadapter.data.frame_store import store_frames
 
     try:
         with console.progress("storing frames") as advance:
             return store_frames(
-                table, prepared.records, settings, num_threads=_num_threads(), on_progress=advance
+                table,
+                prepared.records,
+                settings,
+                num_workers=default_num_workers(),
+                on_progress=advance,
             )
     except KeyboardInterrupt as interrupt:
         console.say("stopped; the same command goes on from there")

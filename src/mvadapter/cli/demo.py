@@ -55,8 +55,9 @@ def demo(
     from mvadapter.adapters.methods.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
     from mvadapter.data.table import read_table
+    from mvadapter.embedding.inputs import Inputs
     from mvadapter.encoder.checkpoint import load_adapter
-    from mvadapter.encoder.encode import Encoder, Inputs
+    from mvadapter.encoder.encode import Encoder
     from mvadapter.files import write_text
     from mvadapter.synthetic.dataset import synthetic_videos, write_videos
     from mvadapter.synthetic.stories import SAMPLED_FRAMES
@@ -145,17 +146,17 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
 
     import numpy as np
 
+    from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
     from mvadapter.evaluation.bootstrap import bootstrap_interval
-    from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
-    from mvadapter.evaluation.frames import open_frames
+    from mvadapter.evaluation.ranks import retrieval_ranks
     from mvadapter.evaluation.reversal import measure_reversal
     from mvadapter.synthetic.stories import reverse_caption
 
-    settings = EmbeddingSettings()
-    with open_frames(encoder, records) as loader:
-        embedded = embed_records(encoder, records, loader, settings)
-        reversal = measure_reversal(encoder, records, loader, embedded, reverse_caption, settings)
-    ranks = embedded.ranks()
+    options = EmbeddingOptions()
+    frames = open_frames(encoder, records)
+    embedded = embed_records(encoder, records, frames, options)
+    reversal = measure_reversal(encoder, records, frames, embedded, reverse_caption, options)
+    ranks = retrieval_ranks(embedded.scores, embedded.caption_video)
     hits = {
         "text_to_video_recall_at_1": ranks.text_to_video.hits(1),
         "video_to_text_recall_at_1": ranks.video_to_text.hits(1),

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from mvadapter.backbone.precision import Precision, PrecisionChoice
     from mvadapter.data.records import Record
     from mvadapter.datasets.annotations import Dataset
-    from mvadapter.encoder.encode import Encoder, Inputs
-    from mvadapter.encoder.precision import Precision, PrecisionChoice
-    from mvadapter.evaluation.evaluate import UnreadablePolicy
+    from mvadapter.embedding.inputs import Inputs
+    from mvadapter.embedding.records import UnreadablePolicy
+    from mvadapter.encoder.encode import Encoder
     from mvadapter.scoring.blocks import ScoreBlocks
     from mvadapter.world import World
 
@@ -192,7 +193,7 @@ def _trained_on(
 
 def _usual_inputs(dataset: "Dataset | None") -> "Inputs":
     """The frames and words of a dataset, for an encoder that has none of its own."""
-    from mvadapter.encoder.encode import Inputs
+    from mvadapter.embedding.inputs import Inputs
 
     if dataset is None:
         return Inputs()
@@ -228,30 +229,32 @@ def _embed(
     about: dict[str, Any],
     world: "World",
 ) -> Subject:
+    from mvadapter.backbone.precision import choose_precision
     from mvadapter.data.origin import missing_captions
     from mvadapter.data.records import fingerprint
-    from mvadapter.encoder.precision import choose_precision
-    from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_captions, embed_records
-    from mvadapter.evaluation.frames import open_frames
+    from mvadapter.embedding.records import (
+        EmbeddingOptions,
+        embed_captions,
+        embed_records,
+        open_frames,
+    )
     from mvadapter.scoring.blocks import ScoreBlocks
     from mvadapter.settings import table_from_settings
 
     split = records[0].split
     missing = missing_captions(request.table, split)
-    # Each process would time its own; all take what the first one found.
-    choices = world.gather_lines([choose_precision(request.precision, encoder)])
-    with (
-        open_frames(encoder, records, request.table) as loader,
-        _progress(world) as advance,
-    ):
-        settings = EmbeddingSettings(
+    # Machines may differ; all processes take what the first one has.
+    choices = world.gather_lines([choose_precision(request.precision, encoder.backbone.device)])
+    with _progress(world) as advance:
+        options = EmbeddingOptions(
             precision=cast("Precision", choices[0]),
             unreadable=request.unreadable,
             on_progress=advance,
             world=world,
         )
-        embedded = embed_records(encoder, records, loader, settings)
-        bank_captions = embed_captions(encoder, bank, settings)
+        frames = open_frames(encoder, records, request.table)
+        embedded = embed_records(encoder, records, frames, options)
+        bank_captions = embed_captions(encoder, bank, options)
     return Subject(
         about={
             "encoder": f"{encoder.adapter.config.name} on {encoder.backbone.name}",

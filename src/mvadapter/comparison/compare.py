@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mvadapter.adapters.build import build_adapter
-from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.precision import choose_precision
 from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
 from mvadapter.data.records import Record, fingerprint
-from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import choose_precision
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import locked, write_text
 from mvadapter.training.loop import selection_score, split_records
@@ -357,9 +354,7 @@ def _settle_precision(plan: Plan, said: Mapping[str, Any], backbone: Backbone) -
     train = plan.recipe.train
     if train.precision != "auto":
         return plan
-    frozen = build_adapter(FrozenConfig(), backbone)
-    bare = Encoder(backbone, frozen, inputs=plan.recipe.inputs)
-    precision = said["train"]["precision"] if said else choose_precision("auto", bare)
+    precision = said["train"]["precision"] if said else choose_precision("auto", backbone.device)
     train = dataclasses.replace(train, precision=precision)
     return dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, train=train))
 

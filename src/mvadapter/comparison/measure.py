@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from mvadapter.data.batches import FrameBytes, stack_videos
+from mvadapter.backbone.precision import Precision, autocast, choose_precision
+from mvadapter.data.frames import FrameBytes
 from mvadapter.data.records import Record
+from mvadapter.embedding.batch import stack_videos
+from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import Precision, autocast, choose_precision
-from mvadapter.evaluation.evaluate import EmbeddingSettings, OnProgress, embed_records
-from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.evaluation.reversal import measure_reversal
 from mvadapter.synthetic.dataset import need_of
 from mvadapter.synthetic.stories import NEEDS, reverse_caption
@@ -66,7 +67,7 @@ def measure(
     encoder: Encoder,
     records: Sequence[Record],
     table: Path,
-    on_progress: OnProgress = lambda _done, _total: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
     *,
     is_synthetic: bool,
 ) -> Measured:
@@ -79,15 +80,13 @@ def measure(
         on_progress: Called with how many videos are done and how many there are.
         is_synthetic: Whether the videos are drawn, so that reversal can be measured.
     """
-    settings = EmbeddingSettings(unreadable="skip", on_progress=on_progress)
+    options = EmbeddingOptions(unreadable="skip", on_progress=on_progress)
     hits, reversal = {}, None
-    with open_frames(encoder, records, table) as loader:
-        embedded = embed_records(encoder, records, loader, settings)
-        if is_synthetic:
-            reversal = measure_reversal(
-                encoder, records, loader, embedded, reverse_caption, settings
-            )
-    ranks = embedded.ranks()
+    frames = open_frames(encoder, records, table)
+    embedded = embed_records(encoder, records, frames, options)
+    if is_synthetic:
+        reversal = measure_reversal(encoder, records, frames, embedded, reverse_caption, options)
+    ranks = retrieval_ranks(embedded.scores, embedded.caption_video)
     hits["text_to_video"] = 100 * ranks.text_to_video.hits(1)
     hits["video_to_text"] = 100 * ranks.video_to_text.hits(1)
     report = RetrievalReport.from_ranks(ranks)
@@ -151,10 +150,9 @@ def measure_cost(
     """
     before = _forget_peak(device)
     encoder = make_encoder()
-    precision = choose_precision(recipe.train.precision, encoder)
+    precision = choose_precision(recipe.train.precision, device)
     size = recipe.train.batch_size
-    with open_frames(encoder, records, recipe.table) as loader:
-        readable = loader.first_readable(size)
+    readable = open_frames(encoder, records, recipe.table).first_readable(size)
     # The same ones again where there are too few: only the sizes matter.
     taken = [readable[i % len(readable)] for i in range(size)]
     frames = [frames for _, frames in taken]
@@ -191,7 +189,7 @@ def _seconds_to_embed(encoder: Encoder, frames: list[FrameBytes], precision: Pre
     pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
 
     def embed() -> None:
-        with torch.inference_mode(), autocast(encoder, precision):
+        with torch.inference_mode(), autocast(device, precision):
             encoder.embed_videos(pixels, mask)
 
     return _median_seconds(embed, device)

@@ -19,7 +19,7 @@ from mvadapter.adapters.build import (
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
-from mvadapter.encoder.encode import Inputs
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
 from mvadapter.training.recipe import (

@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias, get_args
@@ -23,11 +24,12 @@ import pyarrow.parquet
 import torch
 from PIL import Image
 
-from mvadapter.data.batches import FrameBytes, FrameLoader, FrameSettings
+from mvadapter.data.frames import FrameBytes, FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 from mvadapter.files import atomic_write, locked
 from mvadapter.video.sample import Sampling
+from mvadapter.workers import map_in_order
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +208,7 @@ def store_frames(
     records: Sequence[Record],
     settings: FrameSettings,
     *,
-    num_threads: int,
+    num_workers: int,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> StoreReport:
     """Decode the videos of records once and store their frames beside the table.
@@ -218,7 +220,7 @@ def store_frames(
         table: The table that the records come from.
         records: The records; a segment that is in several splits is stored once.
         settings: Which frames.
-        num_threads: How many videos are decoded at once.
+        num_workers: How many videos are decoded at once.
         on_progress: Called with how many are done and how many there are.
 
     Raises:
@@ -237,7 +239,7 @@ def store_frames(
         def advance(num_done: int) -> None:
             on_progress(len(once) - len(todo) + num_done, len(once))
 
-        skipped = _store_all(cache, todo, settings, num_threads, advance)
+        skipped = _store_all(cache, todo, settings, num_workers, advance)
     return StoreReport(
         folder=folder,
         num_stored=len(once) - len(skipped),
@@ -248,25 +250,29 @@ def store_frames(
 
 
 def _store_all(
-    cache: FrameStore,
+    store: FrameStore,
     records: Sequence[Record],
     settings: FrameSettings,
-    num_threads: int,
+    num_workers: int,
     on_progress: Callable[[int], object],
 ) -> dict[str, str]:
     """Store the frames of records; those that have none come back with the reason."""
+
+    def images_of(record: Record) -> list[bytes] | VideoError:
+        try:
+            return packed(settings.decode(record))
+        except VideoError as error:
+            return error
+
     skipped: dict[str, str] = {}
-    with (
-        FrameLoader(records, settings.decode, num_threads=num_threads) as loader,
-        _ShardWriter(cache) as writer,
-    ):
-        for position, record in enumerate(records):
-            loader.prefetch(range(position, min(position + 2 * num_threads, len(records))))
-            try:
-                writer.add(record, packed(loader.frames(position)))
-            except VideoError as error:
-                skipped[record.id] = str(error)
-            on_progress(position + 1)
+    images = map_in_order(images_of, records, num_workers=num_workers, max_waiting=2 * num_workers)
+    with closing(images), _ShardWriter(store) as writer:
+        for num_done, (record, found) in enumerate(zip(records, images, strict=True), start=1):
+            if isinstance(found, VideoError):
+                skipped[record.id] = str(found)
+            else:
+                writer.add(record, found)
+            on_progress(num_done)
     return skipped
 
 

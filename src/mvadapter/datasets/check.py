@@ -4,13 +4,14 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mvadapter.data.batches import FrameSettings
 from mvadapter.data.frame_store import packed
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.datasets.annotations import (
     AnnotationFile,
@@ -24,6 +25,7 @@ from mvadapter.datasets.annotations import (
 from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import DataError, VideoError
 from mvadapter.files import hash_file
+from mvadapter.workers import map_in_order
 
 ProblemKind: TypeAlias = Literal[
     "absent", "changed", "annotation", "count", "overlap",
@@ -145,7 +147,7 @@ def check_videos(
     splits: Mapping[str, Captions],
     report: CheckReport,
     *,
-    num_threads: int,
+    num_workers: int,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> None:
     """Check a dataset's video files, adding to a report of its annotations.
@@ -157,7 +159,7 @@ def check_videos(
         files: Its video files.
         splits: The captions of each split.
         report: What is added to.
-        num_threads: How many files are looked at once.
+        num_workers: How many files are looked at once.
         on_progress: Called with how many files are done and how many there are.
     """
     found: dict[str, Path] = {}
@@ -182,8 +184,13 @@ def check_videos(
         for video, file in found.items()
     ]
     began, num_bytes, sound = time.monotonic(), 0, {}
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="check") as pool:
-        looks = pool.map(lambda record: _look_at(record, settings), records)
+    looks = map_in_order(
+        partial(_look_at, settings=settings),
+        records,
+        num_workers=num_workers,
+        max_waiting=2 * num_workers,
+    )
+    with closing(looks):
         for done, (record, look) in enumerate(zip(records, looks, strict=True), start=1):
             report.problems += look.problems
             if look.num_bytes:

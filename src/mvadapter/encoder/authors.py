@@ -14,8 +14,9 @@ from torch import Tensor
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.mv_adapter import Depth, MvAdapterConfig, TyingPosition
 from mvadapter.backbone.clip import Backbone
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import fill, read_tensors
-from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError
 
 _IN_BLOCK = re.compile(r"clip\.(visual\.)?transformer\.resblocks\.(\d+)\.(mlp\.adapter\.)?(.+)")

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from mvadapter.adapters.build import adapter_config, build_adapter
 from mvadapter.backbone.clip import Backbone
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.card import model_card
-from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError
 from mvadapter.files import atomic_write, hash_file, write_text
 from mvadapter.settings import settings_from_table, table_from_settings

@@ -1,20 +1,26 @@
-"""Pixels and token ids in, embeddings out."""
+"""Videos, pictures and captions in, embeddings out."""
 
 import math
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.towers import run_text, run_vision
-from mvadapter.errors import ConfigError
+from mvadapter.data.records import Record
+from mvadapter.embedding.batch import embed_batch
+from mvadapter.embedding.inputs import Inputs
+from mvadapter.embedding.records import EmbeddingOptions, embed_videos, open_frames
 from mvadapter.shapes import (
     CaptionEmbeddings,
     FrameEmbeddings,
@@ -24,27 +30,7 @@ from mvadapter.shapes import (
     VideoEmbeddings,
     VideoPixels,
 )
-from mvadapter.video.sample import Sampling
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """How videos and captions become what the encoder sees; saved with every adapter."""
-
-    num_frames: int = 12
-    """Frames per video; shorter videos are padded."""
-    max_tokens: int = 32
-    """Tokens per caption, start and end included; longer captions are cut."""
-    sampling: Sampling = "uniform"
-    """Which frames of a video are taken."""
-
-    def __post_init__(self) -> None:
-        if self.num_frames < 1:
-            raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
-        if self.max_tokens < 3:
-            raise ConfigError(
-                f"max_tokens must be at least 3 (start, a word, end), got {self.max_tokens}"
-            )
+from mvadapter.video.preprocess import resize_and_crop
 
 
 class Encoder:
@@ -132,7 +118,7 @@ class Encoder:
         """
         return mean_pool(self.embed_frames(pixels, frame_mask), frame_mask)
 
-    def embed_captions(self, token_ids: TokenIds, token_mask: TokenMask) -> CaptionEmbeddings:
+    def embed_tokens(self, token_ids: TokenIds, token_mask: TokenMask) -> CaptionEmbeddings:
         """Embed every caption as a vector of unit length.
 
         Raises:
@@ -148,16 +134,44 @@ class Encoder:
         )
         return F.normalize(features.float(), dim=-1)
 
-    def embed_texts(self, captions: Sequence[str]) -> CaptionEmbeddings:
-        """Tokenise captions with the backbone's tokenizer and embed them, without gradients.
+    def embed_captions(self, captions: str | Sequence[str]) -> CaptionEmbeddings:
+        """Embed captions given in words, without gradients, as vectors of unit length.
+
+        Args:
+            captions: One caption, or several.
 
         Raises:
             BackboneError: The backbone has no tokenizer.
         """
+        captions = [captions] if isinstance(captions, str) else captions
         token_ids, mask = self.backbone.tokenizer.encode(captions, self.inputs.max_tokens)
         device = self.backbone.device
         with torch.inference_mode():
-            return self.embed_captions(token_ids.to(device), mask.to(device))
+            return self.embed_tokens(token_ids.to(device), mask.to(device))
+
+    def embed_video_files(self, paths: Sequence[str | PathLike[str]]) -> VideoEmbeddings:
+        """Embed whole video files without gradients, each as one vector of unit length.
+
+        `mvadapter.embed_files` embeds the segments of any number of files instead.
+
+        Raises:
+            VideoError: A file gives no frames.
+        """
+        records = [Record(id=str(path), video=Path(path), captions=()) for path in paths]
+        frames = open_frames(self, records)
+        return embed_videos(self, len(records), frames, EmbeddingOptions()).videos
+
+    def embed_images(
+        self, images: Sequence[Image.Image | UInt8[np.ndarray, "_ _ 3"]]
+    ) -> VideoEmbeddings:
+        """Embed pictures without gradients: each is a video of one frame.
+
+        Args:
+            images: Pillow's images, or red, green and blue as arrays.
+        """
+        size_px = self.backbone.vision.image_px
+        frames = [resize_and_crop(_pixels_of(image)[None], size_px) for image in images]
+        return embed_batch(self, frames, "float32")
 
     def _weights(self) -> Mapping[str, Tensor]:
         copies = self.adapter.backbone_weights
@@ -177,7 +191,8 @@ def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
     Raises:
         ValueError: A video has no real frame.
     """
-    if not bool(mask.any(dim=1).all()):
+    # While a graph is traced there are no values to look at.
+    if not torch.compiler.is_compiling() and not bool(mask.any(dim=1).all()):
         empty = int((~mask.any(dim=1)).nonzero()[0])
         raise ValueError(
             f"video {empty} of the batch has no real frame; its frame mask is all False"
@@ -187,6 +202,12 @@ def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
     # Not a plain product: a padded frame may hold anything, and 0 * inf is not 0.
     total = torch.where(mask.unsqueeze(-1), frames, 0.0).sum(dim=1)
     return F.normalize(total / weights.sum(dim=1), dim=-1)
+
+
+def _pixels_of(image: Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
+    if isinstance(image, np.ndarray):
+        return image
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _widest_inputs(adapter: Adapter) -> Inputs:

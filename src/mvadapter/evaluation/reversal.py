@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvadapter.data.batches import FrameBytes, FrameSource
+from mvadapter.data.frame_reader import FrameSource
 from mvadapter.data.records import Record
-from mvadapter.encoder.encode import Encoder
-from mvadapter.evaluation.evaluate import (
+from mvadapter.embedding.records import (
     EmbeddedRecords,
-    EmbeddingSettings,
+    EmbeddingOptions,
+    ReversedFrames,
     embed_captions,
     embed_records,
 )
+from mvadapter.encoder.encode import Encoder
 from mvadapter.shapes import CaptionEmbeddings, VideoEmbeddings
 
 
@@ -48,7 +49,7 @@ def measure_reversal(
     source: FrameSource,
     embedded: EmbeddedRecords,
     reverse_caption: Callable[[str], str],
-    settings: EmbeddingSettings,
+    options: EmbeddingOptions,
 ) -> Float[Tensor, " video"]:
     """Measure `reversal_hits` of a dataset with one caption a video.
 
@@ -61,29 +62,16 @@ def measure_reversal(
         source: Gives the frames of these records.
         embedded: What `embed_records` made of them.
         reverse_caption: Gives the caption of a video when it is played backwards.
-        settings: How the records were embedded.
+        options: How the records were embedded.
 
     Raises:
         VideoError: A video gives no frames.
     """
-    backwards = embed_records(encoder, records, _Backwards(source), settings)
+    backwards = embed_records(encoder, records, ReversedFrames(source), options)
     twins = [reverse_caption(record.captions[0]) for record in records]
     return reversal_hits(
         embedded.videos,
         backwards.videos,
         embedded.captions,
-        embed_captions(encoder, twins, settings),
+        embed_captions(encoder, twins, options),
     )
-
-
-class _Backwards:
-    """A source whose videos run backwards."""
-
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
-
-    def prefetch(self, records: Sequence[int]) -> None:
-        self._source.prefetch(records)
-
-    def frames(self, record: int) -> FrameBytes:
-        return self._source.frames(record).flip(0)

@@ -300,7 +300,7 @@ class VideoIndex:
         """
         if not query.strip():
             raise ConfigError("the query is empty; say in words what to look for")
-        vector = self._encoder.embed_texts([query])[0].float().cpu().numpy()
+        vector = self._encoder.embed_captions([query])[0].float().cpu().numpy()
         segments = self.segments()
         return find_moments(
             segments, segments.vectors @ vector, top=top, group=group, min_score=min_score

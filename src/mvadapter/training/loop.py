@@ -6,7 +6,9 @@ with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stoppe
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,17 @@ import torch
 
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
-from mvadapter.data.batches import FrameLoader, Pair, epoch_batches
+from mvadapter.backbone.precision import Precision, choose_precision
+from mvadapter.data.batches import Pair, epoch_batches
+from mvadapter.data.frame_reader import FoundFrames, FrameReader
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
+from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import Precision, choose_precision
 from mvadapter.errors import DivergedError, TrainingError, VideoError
-from mvadapter.evaluation.evaluate import EmbeddingSettings, embed_records
-from mvadapter.evaluation.frames import open_frames
 from mvadapter.evaluation.metrics import RetrievalReport
+from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
@@ -45,7 +48,7 @@ class RunOptions:
     """What a run is given that does not decide its result."""
 
     device: str = "cpu"
-    num_threads: int = 2
+    num_workers: int = 2
     """Videos decoded at once."""
     on_step: Callable[[int, int, float | None], object] = field(
         default=lambda _step, _total, _loss: None
@@ -185,14 +188,7 @@ def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> T
     )
     if not encoder.trainable_parameters():
         raise TrainingError(f"the method {recipe.method.name!r} has nothing to train")
-    reading = {"num_threads": options.num_threads, "cache_bytes": _CACHE_BYTES // 2}
-    table = recipe.table
-    with (
-        open_frames(encoder, parts.train, table, **reading) as train_frames,
-        open_frames(encoder, parts.selection, table, **reading) as selection_frames,
-    ):
-        loaders = (train_frames, selection_frames)
-        return _Run(recipe, parts, encoder, loaders, folder, options).go()
+    return _Run(recipe, parts, encoder, folder, options).go()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,14 +207,17 @@ class _Run:
         recipe: Recipe,
         parts: Parts,
         encoder: Encoder,
-        loaders: tuple[FrameLoader, FrameLoader],
         folder: Path,
         options: RunOptions,
     ) -> None:
         self._recipe = recipe
         self._parts = parts
         self._encoder = encoder
-        self._train_frames, self._selection_frames = loaders
+        reading = {"num_workers": options.num_workers, "cache_bytes": _CACHE_BYTES // 2}
+        self._train_frames, self._selection_frames = (
+            open_frames(encoder, part, recipe.table, **reading)
+            for part in (parts.train, parts.selection)
+        )
         self._folder = folder
         self._options = options
         self._state_path = folder / "run" / "state.safetensors"
@@ -240,12 +239,11 @@ class _Run:
         if progress.step < len(self._steps):
             # Rather than a run of empty steps.
             _check_readable(self._train_frames, self._parts.train)
-        with RunLog(self._folder / "run", progress.step) as log:
-            while progress.step < len(self._steps):
-                step = self._steps[progress.step]
-                for coming in self._steps[progress.step : progress.step + 2]:
-                    self._train_frames.prefetch([pair.record for pair in coming.batch])
-                loss = self._take(step.batch)
+        todo = self._steps[progress.step :]
+        frames = self._train_frames.read(pair.record for step in todo for pair in step.batch)
+        with RunLog(self._folder / "run", progress.step) as log, closing(frames):
+            for step in todo:
+                loss = self._take(step.batch, list(islice(frames, len(step.batch))))
                 log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
                 progress.step += 1
                 self._options.on_step(progress.step, len(self._steps), loss)
@@ -264,10 +262,10 @@ class _Run:
             progress.recipe = recipe
             restore_state(self._state_path, self._parameters, self._optimizer)
             return progress
-        precision = choose_precision(self._recipe.train.precision, self._encoder)
+        precision = choose_precision(self._recipe.train.precision, self._encoder.backbone.device)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
 
-    def _take(self, batch: list[Pair]) -> float | None:
+    def _take(self, batch: list[Pair], found: list[FoundFrames]) -> float | None:
         """Take one step and give its loss; with fewer than two readable videos, leave it out.
 
         Raises:
@@ -275,13 +273,13 @@ class _Run:
         """
         set_learning_rate(self._optimizer, self._rate())
         frames, captions = [], []
-        for pair in batch:
+        for pair, one in zip(batch, found, strict=True):
             record = self._parts.train[pair.record]
-            try:
-                frames.append(self._train_frames.frames(pair.record))
+            if isinstance(one, VideoError):
+                self._progress.skipped[record.id] = str(one)
+            else:
+                frames.append(one)
                 captions.append(record.captions[pair.caption])
-            except VideoError as error:
-                self._progress.skipped[record.id] = str(error)
         if len(frames) < 2:
             return None
         settings = self._recipe.train
@@ -313,13 +311,13 @@ class _Run:
         self._save()
 
     def _evaluate(self) -> RetrievalReport:
-        settings = EmbeddingSettings(precision=self._progress.precision, unreadable="skip")
+        options = EmbeddingOptions(precision=self._progress.precision, unreadable="skip")
         embedded = embed_records(
-            self._encoder, self._parts.selection, self._selection_frames, settings
+            self._encoder, self._parts.selection, self._selection_frames, options
         )
         skipped = {record.id: reason for record, reason in embedded.skipped}
         self._progress.skipped.update(skipped)
-        return embedded.report()
+        return RetrievalReport.from_ranks(retrieval_ranks(embedded.scores, embedded.caption_video))
 
     def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
         table, split = self._recipe.table, self._recipe.data.train_split
@@ -386,7 +384,7 @@ def selection_score(metrics: Mapping[str, float]) -> tuple[float, float]:
     return round(recalls, 6), -ranks
 
 
-def _check_readable(frames: FrameLoader, records: Sequence[Record]) -> None:
+def _check_readable(frames: FrameReader, records: Sequence[Record]) -> None:
     """Refuse videos of which not even two can be read, before anything is trained on them.
 
     Raises:

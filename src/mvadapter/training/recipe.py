@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
+from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
 from mvadapter.datasets.annotations import Dataset
-from mvadapter.encoder.encode import Inputs
-from mvadapter.encoder.precision import PrecisionChoice
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
 from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records

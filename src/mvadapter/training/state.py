@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mvadapter.encoder.precision import Precision
+from mvadapter.backbone.precision import Precision
 from mvadapter.errors import TrainingError
 from mvadapter.files import atomic_write
 

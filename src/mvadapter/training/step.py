@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import torch
 
-from mvadapter.data.batches import FrameBytes, stack_videos
+from mvadapter.backbone.precision import Precision, autocast
+from mvadapter.data.frames import FrameBytes
+from mvadapter.embedding.batch import stack_videos
 from mvadapter.encoder.encode import Encoder
-from mvadapter.encoder.precision import Precision, autocast
 from mvadapter.errors import DivergedError, TrainingError
 from mvadapter.training.loss import symmetric_info_nce
 
@@ -52,9 +53,9 @@ def take_step(
     inputs, device = encoder.inputs, encoder.backbone.device
     pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
     token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.max_tokens)
-    with autocast(encoder, precision):
+    with autocast(device, precision):
         videos = encoder.embed_videos(pixels, frame_mask)
-        texts = encoder.embed_captions(token_ids.to(device), token_mask.to(device))
+        texts = encoder.embed_tokens(token_ids.to(device), token_mask.to(device))
     loss = symmetric_info_nce(texts, videos, encoder.log_temperature.exp())
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -27,7 +27,7 @@ def moved(config, backbone) -> Encoder:
 def token_features(encoder, token_ids, end):
     """The text tower's output at one token: the feature of the caption that ends there."""
     mask = torch.arange(token_ids.shape[1])[None] <= end
-    return encoder.embed_captions(token_ids, mask)
+    return encoder.embed_tokens(token_ids, mask)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_no_word_sees_a_later_one(config, random_clip):
 def test_every_text_prompt_reaches_the_captions_feature(name, random_clip):
     encoder = moved(PromptsConfig(num_prefix=2, num_suffix=2), random_clip)
     token_ids, mask = torch.randint(0, 500, (2, 8)), torch.arange(8) < torch.tensor([[8], [5]])
-    before = encoder.embed_captions(token_ids, mask)
+    before = encoder.embed_tokens(token_ids, mask)
 
     with torch.no_grad():
         prompts = encoder.adapter.text_blocks[1].get_parameter(name)
         prompts.add_(torch.randn_like(prompts))
 
-    assert ((encoder.embed_captions(token_ids, mask) - before).abs().amax(dim=1) > 1e-4).all()
+    assert ((encoder.embed_tokens(token_ids, mask) - before).abs().amax(dim=1) > 1e-4).all()
 
 
 def test_prompts_leave_the_tokens_where_they_were(random_clip):

@@ -77,7 +77,7 @@ def test_no_token_of_a_caption_sees_a_later_one(random_clip, depth):
     other[:, 5:] = torch.randint(0, 500, (2, 3))
 
     torch.testing.assert_close(
-        encoder.embed_captions(token_ids, mask), encoder.embed_captions(other, mask)
+        encoder.embed_tokens(token_ids, mask), encoder.embed_tokens(other, mask)
     )
 
 
@@ -107,7 +107,7 @@ def test_too_many_words_name_the_setting(random_clip):
     with pytest.raises(
         ConfigError, match="13 tokens, but the adapter has positions for 12.*max_tokens=13"
     ):
-        encoder.embed_captions(*captions(num_tokens=13))
+        encoder.embed_tokens(*captions(num_tokens=13))
 
 
 @pytest.mark.parametrize("position", ["down-in", "down-out", "up-in", "up-out"])
@@ -132,7 +132,7 @@ def test_the_factor_is_one_weight_of_both_branches(random_clip, position):
     token_ids, mask = captions()
 
     def embed():
-        return encoder.embed_videos(pixels, frame_mask), encoder.embed_captions(token_ids, mask)
+        return encoder.embed_videos(pixels, frame_mask), encoder.embed_tokens(token_ids, mask)
 
     before = embed()
     with torch.no_grad():

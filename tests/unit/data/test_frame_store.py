@@ -7,8 +7,9 @@ import torch
 
 from made_videos import write_video
 from mvadapter.data import frame_store
-from mvadapter.data.batches import FrameLoader, FrameSettings
+from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frame_store import FrameStore, store_frames, stored_folders
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 
@@ -35,7 +36,7 @@ def table(tmp_path):
 
 
 def store(table, records, settings=SETTINGS, **options):
-    return store_frames(table, records, settings, num_threads=2, **options)
+    return store_frames(table, records, settings, num_workers=2, **options)
 
 
 def opened(table, settings=SETTINGS):
@@ -65,13 +66,13 @@ def test_stored_frames_look_like_the_decoded_ones(table, records, monkeypatch):
         assert (ours.int() - theirs.int()).abs().float().mean() < 2
 
 
-def test_a_loader_reads_them(table, records, monkeypatch):
+def test_a_reader_takes_them(table, records, monkeypatch):
     store(table, records)
     refuse_to_decode(monkeypatch)
 
-    with FrameLoader(records, opened(table).frames) as loader:
-        loader.prefetch(range(len(records)))
-        assert all(len(loader.frames(position)) == 4 for position in range(len(records)))
+    reader = FrameReader(records, SETTINGS, store=opened(table))
+
+    assert [len(frames) for frames in reader.read(range(len(records)))] == [4] * len(records)
 
 
 def test_what_is_stored_is_not_decoded_again(table, records, monkeypatch):
@@ -107,13 +108,13 @@ def test_a_killed_run_keeps_what_was_stored(table, records):
 import os, sys
 from pathlib import Path
 from mvadapter.data import frame_store
-from mvadapter.data.batches import FrameSettings
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 frame_store._SHARD_BYTES = 1
 table, *videos = map(Path, sys.argv[1:])
 records = [Record(id=f"v{n}", video=video, captions=("one",)) for n, video in enumerate(videos)]
 frame_store.store_frames(
-    table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_threads=2,
+    table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_workers=2,
     on_progress=lambda done, total: done == 3 and os.kill(os.getpid(), 9),
 )
 """

@@ -40,7 +40,7 @@ def annotations(tmp_path):
 def problems(annotations, videos=None):
     report, captions = check_annotations(MSRVTT, AnnotationFolder(annotations))
     if videos is not None:
-        check_videos(MSRVTT, VideoFiles(videos), captions, report, num_threads=2)
+        check_videos(MSRVTT, VideoFiles(videos), captions, report, num_workers=2)
     # That a sample is not the whole dataset is so in every test.
     return [p for p in report.problems if p.kind not in {"changed", "count"}]
 
@@ -158,7 +158,7 @@ def test_time_and_disk_of_stored_frames_are_estimated(annotations, videos):
 
     check_videos(
         MSRVTT, VideoFiles(videos), captions, report,
-        num_threads=2, on_progress=lambda *counts: seen.append(counts),
+        num_workers=2, on_progress=lambda *counts: seen.append(counts),
     )  # fmt: skip
 
     assert report.estimate.num_videos == 10

@@ -35,7 +35,7 @@ def test_embeddings_have_unit_length(random_clip):
     encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
 
     videos = encoder.embed_videos(torch.randn(2, 3, 3, 32, 32), torch.ones(2, 3).bool())
-    captions = encoder.embed_texts(["a", "b c"])
+    captions = encoder.embed_captions(["a", "b c"])
 
     torch.testing.assert_close(videos.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(captions.norm(dim=1), torch.ones(2))

@@ -37,7 +37,7 @@ def test_the_merged_clip_embeds_as_the_adapted_one(config, random_clip, tmp_path
         merged.embed_videos(pixels, mask), encoder.embed_videos(pixels, mask), atol=1e-5, rtol=1e-4
     )
     torch.testing.assert_close(
-        merged.embed_texts(["a dog"]), encoder.embed_texts(["a dog"]), atol=1e-5, rtol=1e-4
+        merged.embed_captions(["a dog"]), encoder.embed_captions(["a dog"]), atol=1e-5, rtol=1e-4
     )
 
 

@@ -13,8 +13,9 @@ from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.clip import Backbone
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
-from mvadapter.encoder.encode import Encoder, Inputs
+from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.writer import VideoIndex, name_of_folder
 from mvadapter.video.decode import read_segment
@@ -68,7 +69,7 @@ def test_an_index_opens_without_being_told_its_clip(index, videos):
 def test_the_best_moment_is_the_segment_that_brute_force_finds(index, videos, encoder):
     index.add(videos)
     segments = index.segments()
-    scores = segments.vectors @ encoder.embed_texts(["a cat"])[0].numpy()
+    scores = segments.vectors @ encoder.embed_captions(["a cat"])[0].numpy()
 
     found = index.search("a cat", top=100)
 
@@ -387,7 +388,7 @@ def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(ind
     for copy in range(4, 12):
         shutil.copy(videos / "3.mp4", videos / f"{copy:02}.mp4")
     # Batches of 16 segments, of 42 in all: the first has been written, the second not yet.
-    with held_at("mvadapter.index.build:_embed", "index", index.folder, videos, call=3) as adding:
+    with held_at("mvadapter.embedding.files:_embed", "index", index.folder, videos, call=3) as adding:
         killed = adding.interrupt(signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
 

@@ -7,7 +7,7 @@ import torch
 
 from mvadapter import Encoder, build_adapter
 from mvadapter.adapters.methods.full import FullConfig
-from mvadapter.encoder.encode import Inputs
+from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import TrainingError
 from mvadapter.training.step import take_step
 

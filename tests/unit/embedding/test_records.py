@@ -3,10 +3,10 @@ import torch
 
 from made_videos import write_video
 from mvadapter import Encoder, FrozenConfig, Inputs, build_adapter
-from mvadapter.data.batches import FrameSettings
 from mvadapter.data.frame_store import store_frames
+from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
-from mvadapter.evaluation.frames import open_frames
+from mvadapter.embedding.records import open_frames
 
 
 @pytest.fixture
@@ -22,23 +22,24 @@ def record(tmp_path):
 
 def store(tmp_path, record, image_px):
     settings = FrameSettings(num_frames=4, sampling="uniform", image_px=image_px)
-    store_frames(tmp_path / "t.csv", [record], settings, num_threads=1)
+    store_frames(tmp_path / "t.csv", [record], settings, num_workers=1)
 
 
 def test_frames_are_decoded_where_none_are_stored(encoder, record, tmp_path, caplog):
-    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
-        assert loader.frames(0).shape == (4, 3, 32, 32)
+    (frames,) = open_frames(encoder, [record], tmp_path / "t.csv").read([0])
+
+    assert frames.shape == (4, 3, 32, 32)
     assert caplog.text == ""
 
 
 def test_stored_frames_are_used_without_being_asked_for(encoder, record, tmp_path):
-    with open_frames(encoder, [record]) as loader:
-        decoded = loader.frames(0)
+    (decoded,) = open_frames(encoder, [record]).read([0])
     store(tmp_path, record, 32)
     record.video.unlink()
 
-    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
-        assert (loader.frames(0).int() - decoded.int()).abs().float().mean() < 2
+    (stored,) = open_frames(encoder, [record], tmp_path / "t.csv").read([0])
+
+    assert (stored.int() - decoded.int()).abs().float().mean() < 2
 
 
 def test_frames_stored_for_another_clip_are_passed_over_and_that_is_said(
@@ -46,8 +47,9 @@ def test_frames_stored_for_another_clip_are_passed_over_and_that_is_said(
 ):
     store(tmp_path, record, 16)
 
-    with open_frames(encoder, [record], tmp_path / "t.csv") as loader:
-        assert loader.frames(0).shape == (4, 3, 32, 32)
-        assert loader.frames(0).dtype == torch.uint8
+    (frames,) = open_frames(encoder, [record], tmp_path / "t.csv").read([0])
+
+    assert frames.shape == (4, 3, 32, 32)
+    assert frames.dtype == torch.uint8
     assert "stored for other settings (4-uniform-16px), so the videos are decoded" in caplog.text
     assert "--frames --num-frames 4 --sampling uniform --image-px 32" in caplog.text

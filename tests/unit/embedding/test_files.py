@@ -1,26 +1,27 @@
+import pickle
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from threading import Event
 
 import pytest
+import torch
 
 from made_videos import write_video
+from mvadapter.data.frames import FrameSettings
+from mvadapter.embedding.batch import stack_videos
+from mvadapter.embedding.files import FileSegments, embed_files
 from mvadapter.errors import VideoError
-from mvadapter.index.build import _decoding, embed_files
-from mvadapter.index.find import FileState
 from mvadapter.video.decode import VideoReader
+from mvadapter.workers import run_all
 
 
-def state_of(path):
-    status = path.stat()
-    return FileState(path=str(path), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+def embed(encoder, *paths, **settings):
+    embedded = embed_files(paths, encoder, max_segment_seconds=0.5, precision="float32", **settings)
+    return {video.path: video for video in embedded}
 
 
-def embed(encoder, *paths):
-    files = [state_of(path) for path in paths]
-    batches = embed_files(files, encoder, max_segment_seconds=0.5)
-    return {video.file.path: video for batch in batches for video in batch}
+def item_of(path, max_segment_seconds=0.5):
+    frames = FrameSettings(num_frames=2, sampling="uniform", image_px=32)
+    return FileSegments(path=str(path), max_segment_seconds=max_segment_seconds, frames=frames)
 
 
 @pytest.fixture
@@ -56,27 +57,22 @@ def test_a_video_of_more_segments_than_memory_holds_is_skipped(far, encoder):
     assert video.problem.startswith("its frames span 31536000 s, expected 1 to 100000 segments;")
 
 
-def test_reading_stops_at_once_where_no_segment_can_be_read(videos, encoder, monkeypatch):
-    reads, is_left = SimpleQueue(), Event()
-    shutdown = ThreadPoolExecutor.shutdown
+def test_reading_stops_at_once_where_no_segment_can_be_read(videos, monkeypatch):
+    reads = SimpleQueue()
 
     def fail(*_, **__):
         reads.put(None)
-        is_left.wait()
         raise VideoError("no frames")
 
-    def leave(*arguments, **settings):
-        is_left.set()
-        return shutdown(*arguments, **settings)
-
     monkeypatch.setattr(VideoReader, "read", fail)
-    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", leave)
 
-    # Leaving waits for the thread, which has 1999 more segments to read.
-    with _decoding([state_of(videos / "3.mp4")], encoder, 0.001):
-        reads.get()
+    # Closing waits for the thread, which has 2000 segments to read.
+    pieces = run_all([item_of(videos / "3.mp4", 0.001)], num_workers=1, max_waiting=4)
+    next(pieces)
+    pieces.close()
 
-    assert reads.empty()
+    # One in our hand, those that wait, and one or two in the hand of the thread.
+    assert reads.qsize() <= 1 + 4 + 2
 
 
 @pytest.mark.parametrize(
@@ -102,7 +98,7 @@ def test_a_file_that_the_system_fails_to_give_is_skipped_as_a_whole(
 
     sound, failed = embedded[str(videos / "1.mp4")], embedded[str(videos / "3.mp4")]
     assert (len(sound.spans), sound.problem) == (2, None)
-    assert (failed.spans, failed.vectors, failed.problem) == ((), (), reason)
+    assert (failed.spans, len(failed.vectors), failed.problem) == ((), 0, reason)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_bad_file(videos, encoder, monkeypatch):
@@ -113,3 +109,38 @@ def test_a_mistake_of_ours_is_not_taken_for_a_bad_file(videos, encoder, monkeypa
 
     with pytest.raises(KeyError, match="mistake"):
         embed(encoder, videos / "1.mp4")
+
+
+def test_processes_give_what_threads_give(videos, encoder):
+    paths = sorted(videos.glob("*.mp4"))
+    (videos / "bad.mp4").write_text("no video")
+
+    here = embed(encoder, *paths, videos / "bad.mp4")
+    there = embed(encoder, *paths, videos / "bad.mp4", workers="processes")
+
+    assert here.keys() == there.keys()
+    for path, one in here.items():
+        assert (one.spans, one.problem) == (there[path].spans, there[path].problem)
+        torch.testing.assert_close(one.vectors, there[path].vectors)
+
+
+def test_a_work_item_can_be_pickled_and_does_the_same_elsewhere(videos):
+    item = item_of(videos / "2.mp4")
+
+    again = pickle.loads(pickle.dumps(item))  # noqa: S301 - our own bytes
+
+    assert again == item
+    assert [piece.span for piece in again.run()] == [piece.span for piece in item.run()]
+
+
+def test_a_picture_of_every_segment_is_that_of_its_frames(videos, encoder):
+    video = embed(encoder, videos / "1.mp4")[str(videos / "1.mp4")]
+
+    expected = encoder.embed_videos(
+        *stack_videos(
+            [torch.from_numpy(piece.frames) for piece in item_of(videos / "1.mp4").run()],
+            2,
+            torch.device("cpu"),
+        )
+    )
+    torch.testing.assert_close(video.vectors, expected)

@@ -1,0 +1,42 @@
+"""A record in, the frames that a model sees of it out."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mvadapter.data.records import Record
+from mvadapter.video.decode import read_segment
+from mvadapter.video.preprocess import resize_and_crop
+from mvadapter.video.sample import Sampling
+
+FrameBytes: TypeAlias = UInt8[Tensor, "_ channel height width"]
+"""The frames of one video at the model's size; videos may have different numbers of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSettings:
+    """Which frames of a segment are taken, and what becomes of them."""
+
+    num_frames: int
+    """Frames per segment, fewer for a short one."""
+    sampling: Sampling
+    """Which ones."""
+    image_px: int
+    """Side of the square that the model sees."""
+
+    def decode(self, record: Record) -> FrameBytes:
+        """Decode the frames of a record and resize them for the model.
+
+        Raises:
+            VideoError: The video gives none.
+        """
+        segment = read_segment(
+            record.video,
+            self.num_frames,
+            record.start_seconds,
+            record.end_seconds,
+            sampling=self.sampling,
+        )
+        return resize_and_crop(segment.images, self.image_px)

@@ -1,0 +1,1 @@
+"""Files, stored frames, pictures and captions in, embeddings out: the one pipeline."""

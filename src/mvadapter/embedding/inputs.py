@@ -1,0 +1,46 @@
+"""What an encoder is given: how many frames and tokens, and what embeds them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from mvadapter.backbone.clip import Backbone
+from mvadapter.errors import ConfigError
+from mvadapter.shapes import CaptionEmbeddings, FrameMask, VideoEmbeddings, VideoPixels
+from mvadapter.video.sample import Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """How videos and captions become what the encoder sees; saved with every adapter."""
+
+    num_frames: int = 12
+    """Frames per video; shorter videos are padded."""
+    max_tokens: int = 32
+    """Tokens per caption, start and end included; longer captions are cut."""
+    sampling: Sampling = "uniform"
+    """Which frames of a video are taken."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
+        if self.max_tokens < 3:
+            raise ConfigError(
+                f"max_tokens must be at least 3 (start, a word, end), got {self.max_tokens}"
+            )
+
+
+@runtime_checkable
+class AnyEncoder(Protocol):
+    """What the pipeline needs of an encoder."""
+
+    backbone: Backbone
+    inputs: Inputs
+
+    def embed_videos(self, pixels: VideoPixels, frame_mask: FrameMask) -> VideoEmbeddings:
+        """Embed every video as a vector of unit length."""
+        ...
+
+    def embed_captions(self, captions: str | Sequence[str]) -> CaptionEmbeddings:
+        """Embed every caption as a vector of unit length."""
+        ...
