@@ -52,7 +52,8 @@ def held_at(
 
     Args:
         function: What is patched, as ``module:function`` or ``module:Class.method``; the name must
-            be the one by which the program looks it up.
+            be the one by which the program looks it up. Python handles signals in the main thread,
+            so a call that is to be interrupted must be made there.
         arguments: Of the program.
         call: Which call of the function is held, before it does anything; counted from 1.
         cwd: The program's working folder.

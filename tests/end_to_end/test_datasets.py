@@ -195,7 +195,7 @@ def test_other_frames_than_the_datasets_own_can_be_stored(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
     write_dataset(tmp_path)
-    third_video = "mvadapter.data.frame_store:packed"
+    third_video = "mvadapter.data.frame_store:_ShardWriter.add"
     with held_at(third_video, *_PREPARE, "--frames", call=3, cwd=tmp_path) as storing:
         interrupted = storing.interrupt(how)
 
