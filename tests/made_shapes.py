@@ -4,6 +4,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
 from mvadapter.backbone.towers import TextShape, VisionShape
 
 
@@ -59,5 +60,9 @@ def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
             **shared,
         ),
         dim=dim,
+        pixels=PixelRecipe.openai(224),
+        captions=TextRecipe(
+            max_tokens=77, padding="<|endoftext|>", is_lowercased=True, tokenizer_sha256=None
+        ),
         weights={name: t for name, t in weights.items() if not name.endswith("position_ids")},
     )

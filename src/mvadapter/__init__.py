@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mvadapter.encoder.merge import export_merged
     from mvadapter.errors import MvAdapterError
     from mvadapter.evaluation.metrics import retrieval_metrics
-    from mvadapter.index.writer import VideoIndex
+    from mvadapter.index.video_index import VideoIndex
     from mvadapter.scoring.rerank import dual_softmax, query_bank_norm
     from mvadapter.video.decode import read_segment
     from mvadapter.video.preprocess import to_pixels
@@ -50,7 +50,7 @@ _HOME = {
     "PromptsConfig": "mvadapter.adapters.methods.prompts",
     "SequenceTransformerConfig": "mvadapter.adapters.methods.sequence_transformer",
     "StAdapterConfig": "mvadapter.adapters.methods.st_adapter",
-    "VideoIndex": "mvadapter.index.writer",
+    "VideoIndex": "mvadapter.index.video_index",
     "build_adapter": "mvadapter.adapters.build",
     "dual_softmax": "mvadapter.scoring.rerank",
     "export_merged": "mvadapter.encoder.merge",

@@ -39,6 +39,48 @@ def test_indexing_again_reads_only_what_is_new(workplace):
     assert done.returncode == 1
 
 
+def test_a_missing_video_is_named_and_no_index_is_made(tmp_path):
+    write_video(tmp_path / "a.mp4", 30)
+
+    done = run_command("index", "index", "a.mp4", "vidoes", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "mvadapter: error: vidoes: no such file or folder; check the path of the videos"
+    ]
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_folder_without_videos_makes_an_empty_index(random_clip_folder, tmp_path):
+    (tmp_path / "videos").mkdir()
+
+    done = run_command(
+        "index", tmp_path / "index", tmp_path / "videos", "--backbone", random_clip_folder
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "no videos found; " in done.stderr
+    assert "holds 0 videos in 0 segments (view 'frozen')" in done.stderr
+
+
+def test_a_missing_video_of_an_index_that_exists_is_skipped(workplace):
+    done = run_command("index", workplace / "index", workplace / "vidoes", "--json")
+
+    assert json.loads(done.stdout)["skipped"] == [
+        {"path": str(workplace / "vidoes"), "reason": "no such file or directory"}
+    ]
+    assert done.returncode == 1
+
+
+def test_an_unknown_view_is_named_with_the_nearest(workplace):
+    indexed = run_command("index", workplace / "index", "--adapter", "frozn")
+    searched = run_command("search", workplace / "index", "grey", "--adapter", "frozn")
+
+    for done in (indexed, searched):
+        assert done.returncode == 2
+        assert "view 'frozn' is not known. Did you mean 'frozen'?" in done.stderr
+
+
 def test_an_index_made_with_other_segments_is_not_mixed_with_these(workplace):
     done = run_command("index", workplace / "index", "--max-segment-seconds", 2)
 
@@ -50,19 +92,19 @@ def test_search_prints_a_table_for_people(workplace):
     done = run_command("search", "index", "grey squares", "--top", 2, cwd=workplace)
 
     assert done.returncode == 0
-    assert "'grey squares', as 'frozen' sees it" in done.stdout
+    assert "'grey squares' (view 'frozen')" in done.stdout
     assert "videos/long.mp4" in done.stdout
     assert "0:00.0 - 0:01.0" in done.stdout
 
 
-def test_search_says_when_nothing_scores_high_enough(workplace):
+def test_search_reports_when_nothing_scores_high_enough(workplace):
     done = run_command("search", workplace / "index", "grey squares", "--min-score", 2)
 
     assert done.returncode == 0
     assert "scores that high; lower --min-score" in done.stderr
 
 
-def test_a_video_that_is_gone_is_said_after_the_table_and_cannot_be_cut(
+def test_a_video_that_is_gone_is_reported_after_the_table_and_cannot_be_cut(
     workplace, random_clip_folder, tmp_path
 ):
     write_video(tmp_path / "a.mp4", 30)
@@ -113,7 +155,7 @@ def test_a_cut_does_not_replace_a_file(workplace, tmp_path):
     done = run_command("cut", workplace / "index", "grey", "-o", tmp_path / "mine.mp4")
 
     assert done.returncode == 2
-    assert "mine.mp4 is there already; name another file, or remove it" in done.stderr
+    assert "mine.mp4 exists already; choose another file, or remove it" in done.stderr
     assert (tmp_path / "mine.mp4").read_text() == "mine"
 
 
@@ -128,7 +170,7 @@ def test_an_adapter_folder_of_any_name_makes_an_index(random_clip, random_clip_f
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert "as 'my_adapter-" in done.stderr
+    assert "(view 'my_adapter-" in done.stderr
 
 
 def test_several_moments_do_not_go_into_one_file(workplace):
@@ -163,5 +205,5 @@ def test_a_folder_that_is_no_index_is_one_line_and_exit_code_2(workplace):
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
         "mvadapter: error: videos: no index here (index.json is missing); "
-        "make one with: mvadapter index videos VIDEOS..."
+        "create one with: mvadapter index videos VIDEOS... (in Python: VideoIndex.create)"
     ]

@@ -1,9 +1,7 @@
 """A name in, a frozen CLIP out: weights, shape and tokenizer as one value."""
 
 import hashlib
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +13,20 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from mvadapter.backbone.recipe_files import read_pixel_recipe, read_text_recipe
+from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
+from mvadapter.backbone.source import (
+    check_source,
+    find_companions,
+    quiet_hub,
+    source_of,
+    unreadable,
+)
 from mvadapter.backbone.tokens import CaptionTokenizer
 from mvadapter.backbone.towers import Activation, TextShape, VisionShape
 from mvadapter.errors import BackboneError, ConfigError
 
-_TINY = Path(__file__).parent / "tiny"
 _DTYPES = (torch.float32, torch.bfloat16)
-# With these a name is a folder's, never a hub id.
-_PATH_STARTS = ("/", ".", "~")
-_EXPECTED = (
-    "expected a folder with config.json, model.safetensors and the tokenizer's files, as "
-    "save_pretrained of transformers writes it (weights that are pickles, .pt and .bin, are not "
-    "opened)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,10 @@ class Backbone:
     text: TextShape
     dim: int
     """Size of the space that both towers project into."""
+    pixels: PixelRecipe
+    """How frames become what the vision tower takes."""
+    captions: TextRecipe
+    """How captions become token ids."""
     weights: Mapping[str, Tensor]
     """All tensors under the full names that transformers gives them; none wants a gradient."""
 
@@ -69,15 +72,24 @@ class Backbone:
         if dtype not in _DTYPES:
             raise ConfigError(f"dtype must be torch.float32 or torch.bfloat16, got {dtype}")
         _check_device(device)
-        source = _source(str(name_or_path))
-        config = _read_config(source)
+        source = source_of(str(name_or_path))
+        config = read_config(source)
         vision, text = _shapes(config, source)
-        weights = {name: tensor.to(device) for name, tensor in _read_weights(source, dtype).items()}
+        files = find_companions(source)
+        pixels = read_pixel_recipe(files, vision.image_px)
+        captions = read_text_recipe(files, text.num_positions)
+        weights = {
+            # Rounded to bfloat16, the logarithm of 100 would be that of 98.9.
+            name: tensor.to(device, torch.float32 if name == "logit_scale" else dtype)
+            for name, tensor in _read_weights(source, config).items()
+        }
         return cls(
             name=str(name_or_path),
             vision=vision,
             text=text,
             dim=weights["text_projection.weight"].shape[0],
+            pixels=pixels,
+            captions=captions,
             weights=weights,
         )
 
@@ -87,6 +99,11 @@ class Backbone:
         return self.weights["logit_scale"].device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The precision of all weights but ``logit_scale``, which is float32 always."""
+        return self.weights["visual_projection.weight"].dtype
+
+    @property
     def num_weights(self) -> int:
         """How many numbers this CLIP holds (149,620,737 for ViT-B/16)."""
         return sum(tensor.numel() for tensor in self.weights.values())
@@ -94,7 +111,7 @@ class Backbone:
     @property
     def temperature(self) -> float:
         """The factor on cosine scores in CLIP's loss, exp(logit_scale)."""
-        return float(self.weights["logit_scale"].float().exp())
+        return float(self.weights["logit_scale"].exp())
 
     @property
     def bias_names(self) -> tuple[str, ...]:
@@ -104,26 +121,23 @@ class Backbone:
     @cached_property
     def tokenizer(self) -> CaptionTokenizer:
         """The tokenizer that belongs to this CLIP, read when first asked for."""
-        return CaptionTokenizer(self.source)
+        return CaptionTokenizer(self.source, self.captions)
 
     @property
     def source(self) -> str:
         """The folder or hub id that its files come from."""
-        return _source(self.name)
+        return source_of(self.name)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of shape and weights, the same whichever precision they were loaded in."""
-        digest = hashlib.sha256(f"{self.vision} {self.text}".encode())
+        """A hash of shape, recipes and weights, the same whatever precision they are loaded in."""
+        described = f"{self.vision} {self.text} {self.pixels} {self.captions}"
+        digest = hashlib.sha256(described.encode())
         for name in sorted(self.weights):
             tensor = self.weights[name].to("cpu", torch.bfloat16).contiguous()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
-
-
-def _source(name: str) -> str:
-    return str(_TINY) if name == "tiny" else name
 
 
 def _check_device(device: str | torch.device) -> None:
@@ -139,64 +153,66 @@ def _check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
 
 
-def _read_config(source: str) -> CLIPConfig:
-    _check_source(source)
+def read_config(source: str) -> CLIPConfig:
+    """Read a CLIP's config.json.
+
+    Raises:
+        BackboneError: It is not there, not a CLIP's, or damaged.
+    """
+    check_source(source)
     try:
-        with _quiet_hub():
+        with quiet_hub():
             fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
     except (OSError, ValueError) as error:
-        raise BackboneError(_unreachable(source, error)) from error
+        raise BackboneError(unreadable(source, error)) from error
     if fields.get("model_type") != "clip":
         raise BackboneError(
-            f"{source}: not a CLIP; config.json says model_type {fields.get('model_type')!r}, "
+            f"{source}: not a CLIP; config.json has model_type {fields.get('model_type')!r}, "
             f"expected 'clip'"
         )
+    _make_square(fields.get("vision_config"), source)
     try:
         return CLIPConfig.from_dict(fields)
     # transformers checks fields with exceptions that have no base in common.
     except Exception as error:
-        raise BackboneError(_unreachable(source, error)) from error
+        raise BackboneError(unreadable(source, error)) from error
 
 
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Without a network the hub's client would tell of every attempt; one line says what came."""
-    log = logging.getLogger("huggingface_hub")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-def _check_source(source: str) -> None:
-    """Refuse what is no CLIP folder, and do not ask the hub for what can only be a folder.
+def _make_square(vision: Any, source: str) -> None:  # noqa: ANN401 - JSON of any shape
+    """Replace sizes of two equal sides by one number, which is all that transformers' CLIP runs.
 
     Raises:
-        BackboneError: It is a file, lacks a file, or is not there.
+        BackboneError: The sides differ, or are no numbers of pixels.
     """
-    path = Path(source)
-    if path.is_file():
-        raise BackboneError(f"{source}: is a file; {_EXPECTED}")
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
-        if not any(path.glob("*.safetensors")):
-            raise BackboneError(f"{source}: holds no weights as safetensors; {_EXPECTED}")
-    elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
-        raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
+    for key in ("image_size", "patch_size"):
+        if isinstance(vision, dict) and key in vision:
+            size = vision[key]
+            sides = size if isinstance(size, list) else [size, size]
+            if len(sides) != 2 or sides[0] != sides[1] or not _is_size(sides[0]):
+                raise BackboneError(
+                    f"{source}: config.json has {key} {size}; only squares are supported, one "
+                    f"number of at least 1"
+                )
+            vision[key] = sides[0]
 
 
-def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _read_weights(source: str, config: CLIPConfig) -> dict[str, Tensor]:
     # transformers would draw a bar over whatever the caller shows.
     transformers_logging.disable_progress_bar()
     try:
         loaded: Any = CLIPModel.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, output_loading_info=True
+            source,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, ArithmeticError, SafetensorError) as error:
-        raise BackboneError(_unreachable(source, error)) from error
+        raise BackboneError(unreadable(source, error)) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
@@ -211,16 +227,6 @@ def _read_weights(source: str, dtype: torch.dtype) -> dict[str, Tensor]:
     }
 
 
-def _unreachable(source: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0]
-    if Path(source).exists():
-        return f"{source}: the CLIP cannot be read: {reason}"
-    return (
-        f"{source}: no such folder, and the hub did not give it ({reason}); name a folder, connect "
-        f"to the network once so that it is cached, or use 'tiny'"
-    )
-
-
 def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
     vision: Any = config.vision_config
     text: Any = config.text_config
@@ -230,6 +236,11 @@ def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
                 f"{source}: activation {tower.hidden_act!r} is not known; "
                 f"CLIP uses quick_gelu or gelu"
             )
+    if vision.image_size % vision.patch_size:
+        raise BackboneError(
+            f"{source}: config.json has image_size {vision.image_size}, which is no multiple of "
+            f"patch_size {vision.patch_size}"
+        )
     return (
         VisionShape(
             prefix="vision_model",

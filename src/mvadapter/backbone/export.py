@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel
-from transformers.utils.hub import cached_file
+from transformers import CLIPModel
 
-from mvadapter.backbone.clip import Backbone
-from mvadapter.errors import BackboneError
-
-# What a CLIP folder has beside its weights and configuration.
-_COMPANIONS = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-    "merges.txt", "preprocessor_config.json",
-)  # fmt: skip
+from mvadapter.backbone.clip import Backbone, read_config
+from mvadapter.backbone.source import find_companions
 
 
 def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -34,23 +27,13 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
         BackboneError: The CLIP's own files can no longer be read.
         OSError: The folder cannot be written to.
     """
-    try:
-        model: Any = CLIPModel(CLIPConfig.from_pretrained(backbone.source))
-        found = [_find(backbone.source, name) for name in _COMPANIONS]
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BackboneError(f"{backbone.source}: cannot be read any more: {reason}") from error
+    model: Any = CLIPModel(read_config(backbone.source))
+    companions = find_companions(backbone.source)
     model.load_state_dict(dict(weights))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         whole = Path(aside) / "clip"
         model.save_pretrained(whole)
-        for companion in found:
-            if companion is not None:
-                shutil.copyfile(companion, whole / companion.name)
+        for name, path in companions.items():
+            shutil.copyfile(path, whole / name)
         whole.replace(folder)
-
-
-def _find(source: str, name: str) -> Path | None:
-    path: str | None = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
-    return None if path is None else Path(path)

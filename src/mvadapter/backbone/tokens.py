@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tokenizers import Regex, normalizers
 from transformers import CLIPTokenizer
 
+from mvadapter.backbone.recipes import TextRecipe
 from mvadapter.errors import BackboneError, ConfigError
 from mvadapter.shapes import TokenIds, TokenMask
 
@@ -15,12 +17,13 @@ class CaptionTokenizer:
 
     Args:
         name_or_path: The folder or hub id of the CLIP.
+        recipe: How that CLIP wants its captions.
 
     Raises:
         BackboneError: There is no tokenizer, or it cannot be fetched.
     """
 
-    def __init__(self, name_or_path: str) -> None:
+    def __init__(self, name_or_path: str, recipe: TextRecipe) -> None:
         path = Path(name_or_path)
         files = ("tokenizer.json", "vocab.json")
         if path.is_dir() and not any((path / name).is_file() for name in files):
@@ -40,12 +43,20 @@ class CaptionTokenizer:
         self._tokenizer = tokenizer.backend_tokenizer
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if not recipe.is_lowercased:
+            # transformers' CLIPTokenizer lowers the case whatever the folder says.
+            self._tokenizer.normalizer = normalizers.Sequence(
+                [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
+            )
+        self._longest = recipe.max_tokens
+        self._pad_id = self._tokenizer.token_to_id(recipe.padding) or 0
 
     def encode(self, captions: Sequence[str], max_tokens: int) -> tuple[TokenIds, TokenMask]:
-        """Turn captions into start + words + end, padded with 0 or cut to ``max_tokens`` tokens.
+        """Turn captions into start + words + end, padded or cut to ``max_tokens`` tokens.
 
         ``max_tokens`` counts all tokens, start and end included, as MV-Adapter's and CLIP4Clip's
-        settings do (32 for short, 64 for paragraph captions). A longer caption keeps its end token.
+        settings do (32 for short, 64 for paragraph captions). A longer caption
+        keeps its end token. None gets more tokens than the CLIP's recipe allows.
 
         Raises:
             ConfigError: ``max_tokens`` leaves no room for a word.
@@ -54,12 +65,13 @@ class CaptionTokenizer:
             raise ConfigError(
                 f"max_tokens must be at least 3 (start, a word, end), got {max_tokens}"
             )
-        token_ids = torch.zeros(len(captions), max_tokens, dtype=torch.long)
+        longest = min(max_tokens, self._longest)
+        token_ids = torch.full((len(captions), max_tokens), self._pad_id)
         mask = torch.zeros(len(captions), max_tokens, dtype=torch.bool)
         for caption, encoding in enumerate(self._tokenizer.encode_batch(list(captions))):
             row = encoding.ids
-            if len(row) > max_tokens:
-                row = [*row[: max_tokens - 1], row[-1]]
+            if len(row) > longest:
+                row = [*row[: longest - 1], row[-1]]
             token_ids[caption, : len(row)] = torch.tensor(row)
             mask[caption, : len(row)] = True
         return token_ids, mask

@@ -95,7 +95,7 @@ def run_vision(
     if (height, width) != (shape.image_px, shape.image_px):
         raise ConfigError(
             f"this CLIP expects frames of {shape.image_px} x {shape.image_px} px, got {height} x "
-            f"{width}; make them with to_pixels(images, size_px={shape.image_px})"
+            f"{width}; make them with to_pixels(images, backbone.pixels)"
         )
     embeddings = "vision_model.embeddings"
     patch_weight = weights[f"{embeddings}.patch_embedding.weight"]

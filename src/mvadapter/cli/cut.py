@@ -1,17 +1,16 @@
 """``mvadapter cut``: a query in, its best moments out as files."""
 
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mvadapter.cli import console
-from mvadapter.cli.search import open_index, say_nothing_found
+from mvadapter.cli.search import open_view, report_nothing_found
 from mvadapter.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
-    from mvadapter.index.moments import Moment
+    from mvadapter.index.cut import MomentCut
 
 
 def cut(
@@ -28,61 +27,53 @@ def cut(
         float, typer.Option(help="Seconds to leave before and after each moment.", min=0.0)
     ] = 0.0,
     adapter: Annotated[
-        str | None, typer.Option(help="Which adapter of the index; by default its latest.")
+        str | None,
+        typer.Option(help="The view to search, by the name of its adapter; by default the latest."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="The CLIP; by default the one that the index names.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write the moments that a query describes as mp4 files."""
-    from mvadapter.video.cut import cut_segment
+    from mvadapter.index.cut import cut_moment
 
-    is_file = output.suffix.lower() == ".mp4" and not output.is_dir()
-    if is_file and top != 1:
-        raise ConfigError(f"--output must be a folder for {top} moments, got the file {output}")
-    if is_file and output.exists():
-        raise ConfigError(f"--output {output} is there already; name another file, or remove it")
-    opened = open_index(index, adapter, backbone, device)
-    moments = opened.search(query, top)
+    _check_output(output, top)
+    view = open_view(index, adapter, backbone, device)
+    moments = view.search(query, top)
     if not moments:
-        say_nothing_found(opened)
-    (output.parent if is_file else output).mkdir(parents=True, exist_ok=True)
-    written, num_failed = [], 0
+        report_nothing_found(index, view)
+    cuts = []
     for moment in moments:
-        target = output if is_file else _free_file(output, moment)
-        # Not before 0, where nearly all videos begin.
-        start = max(moment.start_seconds - pad_seconds, min(0.0, moment.start_seconds))
         try:
-            done = cut_segment(moment.path, start, moment.end_seconds + pad_seconds, target)
+            done = cut_moment(moment, output, pad_seconds=pad_seconds)
         except VideoError as error:
             console.say(f"skipped {error}")
-            num_failed += 1
             continue
-        written.append({
-            "path": str(done.path),
-            "source": str(moment.path),
-            "start_seconds": done.start_seconds,
-            "end_seconds": done.end_seconds,
-            "score": moment.score,
-        })  # fmt: skip
-        console.say(
-            f"wrote {console.show_path(done.path)}: {console.show_path(moment.path)} "
-            f"{console.show_seconds(done.start_seconds)} - "
-            f"{console.show_seconds(done.end_seconds)}, score {moment.score:.3f}"
-        )
+        cuts.append(done)
+        console.say(_describe(done))
     if as_json:
-        console.print_json(written)
-    if num_failed:
+        console.print_json([done.to_dict() for done in cuts])
+    if len(cuts) < len(moments):
         raise typer.Exit(1)
 
 
-def _free_file(folder: Path, moment: "Moment") -> Path:
-    """Name a cut after its video and times, and where such a file is there, with a number."""
-    start, end = (f"{t:.1f}" for t in (moment.start_seconds, moment.end_seconds))
-    # No character that a file system may refuse.
-    name = f"{moment.path.stem}_{start}-{end}s"
-    # Videos of two folders may share a name, and an earlier cut or a file of the user's is kept.
-    names = chain([name], (f"{name}_{number}" for number in count(2)))
-    return next(path for name in names if not (path := folder / f"{name}.mp4").exists())
+def _check_output(output: Path, top: int) -> None:
+    from mvadapter.index.cut import is_mp4_file
+
+    if not is_mp4_file(output):
+        return
+    if top != 1:
+        raise ConfigError(f"--output must be a folder for {top} moments, got the file {output}")
+    if output.exists():
+        raise ConfigError(f"--output {output} exists already; choose another file, or remove it")
+
+
+def _describe(done: "MomentCut") -> str:
+    moment, cut = done.moment, done.cut
+    return (
+        f"wrote {console.show_path(cut.path)}: {console.show_path(moment.path)} "
+        f"{console.show_seconds(cut.start_seconds)} - {console.show_seconds(cut.end_seconds)}, "
+        f"score {moment.score:.3f}"
+    )

@@ -11,6 +11,7 @@ from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers
 
 if TYPE_CHECKING:
+    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frame_store import StoreReport
     from mvadapter.data.frames import FrameSettings
     from mvadapter.datasets.check import CheckReport, CountCut
@@ -87,7 +88,7 @@ def prepare(
         settings = FrameSettings(
             num_frames=num_frames or row.num_frames,
             sampling=sampling or row.sampling,
-            image_px=image_px,
+            resize=Resize.crop(image_px),
         )
         stored = _store(prepared, table, settings)
     for name, reason in prepared.absent.items():
@@ -149,23 +150,6 @@ def check(
         _print_report(row.title, report, is_estimate=backbone is None)
     if report.problems:
         raise typer.Exit(1)
-
-
-def prepared_table(dataset: str, table: Path | None) -> Path:
-    """Find the table that a dataset was prepared to, or say how to make it."""
-    from mvadapter.data.folder import find_table
-    from mvadapter.data.origin import read_origin
-
-    path = DATASETS[dataset].default_table if table is None else find_table(table)
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: no such table; make it with: mvadapter data prepare {dataset} "
-            f"--annotations FOLDER --videos FOLDER --output {path}"
-        )
-    origin = read_origin(path)
-    if origin is not None and origin.dataset != dataset:
-        raise ConfigError(f"{path}: was prepared from {origin.dataset}, not from {dataset}")
-    return path
 
 
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":

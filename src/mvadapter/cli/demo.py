@@ -126,7 +126,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
     """
     from mvadapter.data.table import read_table
     from mvadapter.synthetic.stories import SAMPLED_FRAMES
-    from mvadapter.training.loop import RunOptions, train
+    from mvadapter.training.loop import RunOptions, train_recipe
     from mvadapter.training.recipe import read_recipe
 
     inputs = {"inputs.num_frames": SAMPLED_FRAMES, "inputs.max_tokens": MAX_TOKENS}
@@ -136,7 +136,7 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
         options = RunOptions(
             on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss))
         )
-        train(recipe, read_table(table), folder, options)
+        train_recipe(recipe, read_table(table), folder, options)
     return time.monotonic() - started
 
 
@@ -179,15 +179,16 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
 def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> list[dict[str, Any]]:
     """Index the test videos, ask for one of each kind, and draw what is found."""
     from mvadapter.evaluation.picture import Strip, write_picture
-    from mvadapter.index.writer import VideoIndex
+    from mvadapter.index.video_index import VideoIndex
     from mvadapter.video.decode import read_segment
 
     index = VideoIndex.create(output / "index", encoder)
-    index.add([output / "videos" / "test"])
+    index.add([output / "videos" / "test"], precision="float32")
+    view = index.view()
     own = {record.video.resolve(): record.captions[0] for record in records}
     step = len(records) // _QUERIES
     queries = [record.captions[0] for record in records[: _QUERIES * step : step]]
-    found = {query: index.search(query, top=_FOUND) for query in queries}
+    found = {query: view.search(query, top=_FOUND) for query in queries}
 
     def strip(moment: "Moment") -> Strip:
         images = read_segment(

@@ -1,34 +1,36 @@
 """``mvadapter index``: videos in, a folder out that can be searched."""
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mvadapter.cli import console
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mvadapter.backbone.clip import Backbone
+    from mvadapter.backbone.precision import PrecisionChoice
     from mvadapter.encoder.encode import Encoder
-    from mvadapter.index.writer import AddReport, VideoIndex
+    from mvadapter.index.video_index import VideoIndex
+    from mvadapter.index.writer import AddReport
 
 
 def index_videos(
-    index: Annotated[Path, typer.Argument(help="The index, a folder; made where there is none.")],
+    index: Annotated[Path, typer.Argument(help="Folder of the index; created if there is none.")],
     videos: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Video files, and folders to search for videos; without any, all that were "
-            "ever added."
+            help="Video files, and folders to search for videos; by default all that were ever "
+            "added."
         ),
     ] = None,
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="An adapter folder, or the name of an adapter of the index; without one, the "
-            "index's latest, or for a new index the CLIP as it is."
+            help="An adapter folder, which adds a view to the index, or the name of a view; by "
+            "default the latest view, or for a new index CLIP without an adapter."
         ),
     ] = None,
     backbone: Annotated[
@@ -39,34 +41,82 @@ def index_videos(
         float | None,
         typer.Option(help="The longest a segment of a new index lasts, by default 8 seconds."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Numeric precision.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make videos searchable, or bring an index up to date; stop it with Ctrl-C and go on later."""
+    """Make videos searchable, or update an index; after Ctrl-C, the same command continues."""
     from mvadapter.backbone.clip import Backbone
     from mvadapter.index.record import RECORD_FILE
-    from mvadapter.index.writer import VideoIndex, name_of_folder
 
     clip = None if backbone is None else Backbone.load(backbone, device=device)
     if (index / RECORD_FILE).exists():
-        opened = VideoIndex.open(index, backbone=clip, device=device)
-        if max_segment_seconds not in (None, opened.max_segment_seconds):
-            raise ConfigError(
-                f"--max-segment-seconds must be {opened.max_segment_seconds:g} for {index}, as it "
-                f"was made with, got {max_segment_seconds:g}; leave it out, or make a new index"
-            )
-        if adapter is not None:
-            opened.use(adapter)
-    elif not videos:
-        raise ConfigError(f"{index}: no index here, and no videos to make one from; name some")
+        opened, view = _open(index, adapter, clip, device, max_segment_seconds)
     else:
-        opened = VideoIndex.create(
-            index,
-            _encoder(adapter, clip, device),
-            name=None if adapter is None else name_of_folder(adapter),
-            max_segment_seconds=8.0 if max_segment_seconds is None else max_segment_seconds,
+        _check_videos(index, videos or [])
+        seconds = 8.0 if max_segment_seconds is None else max_segment_seconds
+        opened, view = _create(index, adapter, clip, device, seconds), None
+    report = _add(opened, videos or None, view, precision)
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        _print_report(index, report)
+    if report.skipped or report.incomplete:
+        raise typer.Exit(1)
+
+
+def _open(
+    folder: Path,
+    adapter: str | None,
+    clip: "Backbone | None",
+    device: str,
+    max_segment_seconds: float | None,
+) -> "tuple[VideoIndex, str | None]":
+    """Open an index, add the adapter's view where it is new, and return both."""
+    from mvadapter.encoder.checkpoint import WEIGHTS_FILE
+    from mvadapter.index.video_index import VideoIndex
+
+    index = VideoIndex.open(folder, backbone=clip, device=device)
+    if max_segment_seconds not in (None, index.max_segment_seconds):
+        raise ConfigError(
+            f"--max-segment-seconds must be {index.max_segment_seconds:g} for {folder}, as it "
+            f"was made with, got {max_segment_seconds:g}; leave it out, or make a new index"
         )
-    _add(opened, videos or None, as_json=as_json)
+    # A folder comes before a view of the same name, because it may have been trained again.
+    if adapter is not None and (Path(adapter) / WEIGHTS_FILE).is_file():
+        return index, index.add_view(adapter)
+    return index, adapter
+
+
+def _check_videos(index: Path, videos: Sequence[Path]) -> None:
+    """Refuse missing videos before an index is made, so that a typing error leaves no folder."""
+    from mvadapter.index.find import is_gone
+
+    if not videos:
+        raise ConfigError(f"{index}: no index here, and no videos to make one from; name some")
+    for path in videos:
+        if is_gone(str(path)):
+            raise DataError(f"{path}: no such file or folder; check the path of the videos")
+
+
+def _create(
+    folder: Path,
+    adapter: str | None,
+    clip: "Backbone | None",
+    device: str,
+    max_segment_seconds: float,
+) -> "VideoIndex":
+    from mvadapter.index.video_index import VideoIndex
+    from mvadapter.index.views import name_of_folder
+
+    return VideoIndex.create(
+        folder,
+        _encoder(adapter, clip, device),
+        name=None if adapter is None else name_of_folder(adapter),
+        max_segment_seconds=max_segment_seconds,
+    )
 
 
 def _encoder(adapter: str | None, clip: "Backbone | None", device: str) -> "Encoder":
@@ -83,31 +133,24 @@ def _encoder(adapter: str | None, clip: "Backbone | None", device: str) -> "Enco
     return load_adapter(adapter, clip)
 
 
-def _add(index: "VideoIndex", videos: list[Path] | None, *, as_json: bool) -> None:
+def _add(
+    index: "VideoIndex",
+    videos: list[Path] | None,
+    view: str | None,
+    precision: "PrecisionChoice",
+) -> "AddReport":
     try:
         with console.progress("indexing") as advance:
-            report = index.add(videos, on_progress=advance)
+            return index.add(videos, view=view, precision=precision, on_progress=advance)
     except KeyboardInterrupt as interrupt:
-        console.say("stopped; the same command goes on from there")
+        console.say("stopped; run the same command again to continue")
         raise typer.Exit(130) from interrupt
-    problems = {"skipped": report.skipped, "incomplete": report.incomplete}
-    if as_json:
-        named = {
-            kind: [{"path": str(path), "reason": reason} for path, reason in found]
-            for kind, found in problems.items()
-        }
-        holds = {"num_videos": index.num_videos, "num_segments": index.num_segments}
-        console.print_json(dataclasses.asdict(report) | named | holds | {"adapter": index.adapter})
-    else:
-        for kind, found in problems.items():
-            for path, reason in found:
-                console.say(f"{kind} {console.show_path(path)}: {reason}")
-        console.say(_summary(index, report))
-    if any(problems.values()):
-        raise typer.Exit(1)
 
 
-def _summary(index: "VideoIndex", report: "AddReport") -> str:
+def _print_report(folder: Path, report: "AddReport") -> None:
+    for kind, problems in (("skipped", report.skipped), ("incomplete", report.incomplete)):
+        for problem in problems:
+            console.say(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
     counts = {
         "added": report.num_added,
         "changed": report.num_changed,
@@ -118,7 +161,7 @@ def _summary(index: "VideoIndex", report: "AddReport") -> str:
         "incomplete": len(report.incomplete),
     }
     done = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return (
-        f"{done or 'no videos found'}; {console.show_path(index.folder)} holds {index.num_videos} "
-        f"videos in {index.num_segments} segments, as {index.adapter!r} sees them"
+    console.say(
+        f"{done or 'no videos found'}; {console.show_path(folder)} holds {report.num_videos} "
+        f"videos in {report.num_segments} segments (view {report.view!r})"
     )

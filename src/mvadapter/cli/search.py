@@ -10,7 +10,7 @@ from mvadapter.cli import console
 
 if TYPE_CHECKING:
     from mvadapter.index.moments import Moment
-    from mvadapter.index.writer import VideoIndex
+    from mvadapter.index.reader import IndexView
 
 
 def search(
@@ -19,72 +19,66 @@ def search(
     top: Annotated[int, typer.Option(help="The most moments to list.")] = 10,
     group: Annotated[
         Literal["moment", "video"],
-        typer.Option(help="List every moment, or of each video only its best."),
+        typer.Option(help="List every moment, or only the best of each video."),
     ] = "moment",
     min_score: Annotated[
         float | None, typer.Option(help="Leave out moments that score less.")
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="Which adapter of the index; by default its latest.")
+        str | None,
+        typer.Option(help="The view to search, by the name of its adapter; by default the latest."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="The CLIP; by default the one that the index names.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Find the moments of indexed videos that a query describes."""
-    opened = open_index(index, adapter, backbone, device)
-
-    from mvadapter.index.find import is_gone
-
-    moments = opened.search(query, top, group=group, min_score=min_score)
+    view = open_view(index, adapter, backbone, device)
+    moments = view.search(query, top, group=group, min_score=min_score)
     if as_json:
-        console.print_json([
-            {
-                "path": str(moment.path),
-                "start_seconds": moment.start_seconds,
-                "end_seconds": moment.end_seconds,
-                "score": moment.score,
-            }
-            for moment in moments
-        ])  # fmt: skip
+        console.print_json([moment.to_dict() for moment in moments])
     elif moments:
-        _print_moments(moments, f"{query!r}, as {opened.adapter!r} sees it")
+        _print_moments(moments, f"{query!r} (view {view.name!r})")
     else:
-        say_nothing_found(opened)
-    if num_gone := len({moment.path for moment in moments if is_gone(str(moment.path))}):
+        report_nothing_found(index, view)
+    _report_gone(moments)
+
+
+def open_view(folder: Path, adapter: str | None, backbone: str | None, device: str) -> "IndexView":
+    """Open the view of an index that the options name."""
+    from mvadapter.index.record import read_index_record
+
+    # Before the imports and the CLIP, which take seconds, so that a typing error is reported fast.
+    read_index_record(folder).view_name(adapter)
+
+    from mvadapter.backbone.clip import Backbone
+    from mvadapter.index.video_index import VideoIndex
+
+    clip = None if backbone is None else Backbone.load(backbone, device=device)
+    return VideoIndex.open(folder, backbone=clip, device=device).view(adapter)
+
+
+def report_nothing_found(folder: Path, view: "IndexView") -> None:
+    """Explain why there is no moment to list."""
+    shown = console.show_path(folder)
+    if view.num_videos:
+        console.say(f"no moment in {shown} scores that high; lower --min-score")
+    else:
         console.say(
-            f"{num_gone} of these videos are no longer where they were indexed; "
-            f"index the folder where they are now, and they are recognised"
+            f"{shown} holds no videos in view {view.name!r}; "
+            f"add some with: mvadapter index {shown} VIDEOS..."
         )
 
 
-def open_index(
-    folder: Path, adapter: str | None, backbone: str | None, device: str
-) -> "VideoIndex":
-    """Open an index as the options say."""
-    from mvadapter.index.record import read_index_record
+def _report_gone(moments: "Sequence[Moment]") -> None:
+    from mvadapter.index.find import is_gone
 
-    # Before the imports and the CLIP, which take seconds, for a mistyped folder to be told at once.
-    read_index_record(folder)
-
-    from mvadapter.backbone.clip import Backbone
-    from mvadapter.index.writer import VideoIndex
-
-    clip = None if backbone is None else Backbone.load(backbone, device=device)
-    return VideoIndex.open(folder, adapter=adapter, backbone=clip, device=device)
-
-
-def say_nothing_found(index: "VideoIndex") -> None:
-    """Say why there is no moment to list."""
-    folder = console.show_path(index.folder)
-    if index.num_videos:
-        console.say(f"no moment in {folder} scores that high; lower --min-score")
-    else:
+    if num_gone := sum(map(is_gone, {str(moment.path) for moment in moments})):
         console.say(
-            f"{folder} holds no videos as {index.adapter!r} sees them; "
-            f"add some with: mvadapter index {folder} VIDEOS..."
+            f"{num_gone} of these videos are no longer where they were indexed; "
+            f"index the folder where they are now, and they are recognised"
         )
 
 

@@ -14,9 +14,10 @@ from mvadapter.comparison.plan import Plan, check_plan, run_folder, same_methods
 from mvadapter.comparison.processes import run_jobs
 from mvadapter.comparison.work import Job, Kind
 from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.splits import split_records
 from mvadapter.errors import ConfigError, TrainingError, UnknownNameError
 from mvadapter.files import locked, write_text
-from mvadapter.training.loop import selection_score, split_records
+from mvadapter.training.loop import selection_score
 from mvadapter.training.recipe import FREE_SETTINGS
 
 _PLAN = "plan.json"
@@ -338,7 +339,7 @@ def _check_records(plan: Plan, records: Sequence[Record], trainable: dict[str, i
     test_split, splits = plan.recipe.data.test_split, {record.split for record in records}
     if test_split not in splits:
         raise UnknownNameError(f"split of {plan.recipe.data.path}", test_split, splits)
-    parts = split_records(records, plan.recipe)
+    parts = split_records(records, plan.recipe.splits)
     searches = any(
         trainable[name] and len(rates) > 1 for name, rates in plan.learning_rates.items()
     )

@@ -186,7 +186,7 @@ def measure_cost(
 
 def _seconds_to_embed(encoder: Encoder, frames: list[FrameBytes], precision: Precision) -> float:
     device = encoder.backbone.device
-    pixels, mask = stack_videos(frames, encoder.inputs.num_frames, device)
+    pixels, mask = stack_videos(encoder, frames)
 
     def embed() -> None:
         with torch.inference_mode(), autocast(device, precision):

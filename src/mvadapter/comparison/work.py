@@ -24,7 +24,7 @@ from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import DivergedError
 from mvadapter.files import locked, write_text
-from mvadapter.training.loop import RunOptions, train
+from mvadapter.training.loop import RunOptions, train_recipe
 from mvadapter.training.recipe import Recipe
 
 _LOCK = "job.lock"
@@ -108,7 +108,7 @@ def _train(
     )
     records = job.recipe.records(job.videos)
     try:
-        result = train(job.recipe, records, job.folder, options)
+        result = train_recipe(job.recipe, records, job.folder, options)
     except DivergedError as error:
         # A learning rate at which training diverges loses the search; it does not end it.
         return {"metrics": None, "failed": str(error), "skipped": {}}

@@ -24,6 +24,7 @@ import pyarrow.parquet
 import torch
 from PIL import Image
 
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frames import FrameBytes, FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
@@ -40,6 +41,12 @@ _IMAGES = "images"
 _SHARD_BYTES = 64 * 2**20
 _SHARD_SECONDS = 30.0
 _JPEG_QUALITY = 95
+
+# What `_name` writes.
+_NAME = re.compile(
+    rf"(?P<num_frames>\d+)-(?P<sampling>{'|'.join(get_args(Sampling))})-(?P<size>\d+)px"
+    r"(-of-(?P<short>\d+)px)?(?P<squash>-squash)?(?P<bilinear>-bilinear)?"
+)
 
 _Key: TypeAlias = tuple[str, float | None, float | None]
 
@@ -279,14 +286,17 @@ def _store_all(
 def stored_folders(table: Path) -> dict[FrameSettings, Path]:
     """What is stored beside a table, and where."""
     found = {}
-    pattern = re.compile(rf"(\d+)-({'|'.join(get_args(Sampling))})-(\d+)px")
     for index in sorted(_home(table).glob(f"*/{_INDEX}")):
-        match = pattern.fullmatch(index.parent.name)
-        if match:
+        if match := _NAME.fullmatch(index.parent.name):
             settings = FrameSettings(
-                num_frames=int(match[1]),
-                sampling=match[2],  # type: ignore[arg-type]  # one of the names in the pattern
-                image_px=int(match[3]),
+                num_frames=int(match["num_frames"]),
+                sampling=match["sampling"],  # type: ignore[arg-type]  # one of the pattern's
+                resize=Resize(
+                    size_px=int(match["size"]),
+                    short_side_px=int(match["short"] or match["size"]),
+                    fit="squash" if match["squash"] else "crop",
+                    interpolation="bilinear" if match["bilinear"] else "bicubic",
+                ),
             )
             found[settings] = index.parent
     return found
@@ -315,7 +325,14 @@ def _home(table: Path) -> Path:
 
 
 def _name(settings: FrameSettings) -> str:
-    return f"{settings.num_frames}-{settings.sampling}-{settings.image_px}px"
+    """Name the folder of some settings; the usual resizing goes without saying."""
+    how = settings.resize
+    name = f"{settings.num_frames}-{settings.sampling}-{how.size_px}px"
+    if how.short_side_px != how.size_px:
+        name += f"-of-{how.short_side_px}px"
+    if how.fit == "squash":
+        name += "-squash"
+    return name if how.interpolation == "bicubic" else f"{name}-{how.interpolation}"
 
 
 def _key(record: Record) -> _Key:

@@ -6,9 +6,10 @@ from typing import TypeAlias
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.records import Record
 from mvadapter.video.decode import read_segment
-from mvadapter.video.preprocess import resize_and_crop
+from mvadapter.video.preprocess import resize
 from mvadapter.video.sample import Sampling
 
 FrameBytes: TypeAlias = UInt8[Tensor, "_ channel height width"]
@@ -23,8 +24,8 @@ class FrameSettings:
     """Frames per segment, fewer for a short one."""
     sampling: Sampling
     """Which ones."""
-    image_px: int
-    """Side of the square that the model sees."""
+    resize: Resize
+    """How they become what is stored, and what the model sees."""
 
     def decode(self, record: Record) -> FrameBytes:
         """Decode the frames of a record and resize them for the model.
@@ -39,4 +40,4 @@ class FrameSettings:
             record.end_seconds,
             sampling=self.sampling,
         )
-        return resize_and_crop(segment.images, self.image_px)
+        return resize(segment.images, self.resize)

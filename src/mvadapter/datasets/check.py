@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frame_store import packed
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
@@ -177,7 +178,7 @@ def check_videos(
                 found[video] = file
         report.add("missing", missing)
     settings = FrameSettings(
-        num_frames=dataset.num_frames, sampling=dataset.sampling, image_px=_STORED_PX
+        num_frames=dataset.num_frames, sampling=dataset.sampling, resize=Resize.crop(_STORED_PX)
     )
     records = [
         Record(id=video, video=file, captions=(), end_seconds=dataset.end_seconds)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mvadapter.data.origin import Origin, write_origin
+from mvadapter.data.folder import find_table
+from mvadapter.data.origin import Origin, read_origin, write_origin
 from mvadapter.data.records import Record
 from mvadapter.data.table import write_table
 from mvadapter.datasets.annotations import AnnotationFolder, Dataset, Split, SplitCaptions
 from mvadapter.datasets.find import VideoFiles
-from mvadapter.errors import DataError
+from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file
 
 MissingPolicy: TypeAlias = Literal["error", "skip"]
@@ -104,6 +105,28 @@ def write_prepared(dataset: Dataset, prepared: Prepared, table: Path, videos: Pa
         missing=prepared.missing,
     )
     write_origin(table, origin)
+
+
+def find_prepared(dataset: Dataset, table: Path | None) -> Path:
+    """Find the table that a dataset was prepared to.
+
+    Args:
+        dataset: The dataset.
+        table: The table or its folder; None is the dataset's default in the working folder.
+
+    Raises:
+        ConfigError: There is no such table, or it is another dataset's.
+    """
+    path = dataset.default_table if table is None else find_table(table)
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: no such table; make it with: mvadapter data prepare {dataset.name} "
+            f"--annotations FOLDER --videos FOLDER --output {path}"
+        )
+    origin = read_origin(path)
+    if origin is not None and origin.dataset != dataset.name:
+        raise ConfigError(f"{path}: was prepared from {origin.dataset}, not from {dataset.name}")
+    return path
 
 
 def _sound_captions(dataset: Dataset, annotations: AnnotationFolder, split: Split) -> SplitCaptions:

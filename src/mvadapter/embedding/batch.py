@@ -12,17 +12,17 @@ from mvadapter.video.preprocess import normalise, pad_frames
 
 
 def stack_videos(
-    videos: Sequence[FrameBytes], num_frames: int, device: torch.device
+    encoder: AnyEncoder, videos: Sequence[FrameBytes]
 ) -> tuple[VideoPixels, FrameMask]:
-    """Make one batch of pixels, padded with zeros to ``num_frames``, and its mask.
+    """Make one batch of pixels on the encoder's device, padded with zeros, and its mask.
 
     Raises:
         DataError: There is no video, or one has no frame or too many.
     """
-    stack, mask = pad_frames(videos, num_frames)
+    stack, mask = pad_frames(videos, encoder.inputs.num_frames)
     # The bytes travel, not the floats: a quarter of the traffic to a GPU.
-    stack, mask = stack.to(device), mask.to(device)
-    return normalise(stack) * mask[:, :, None, None, None], mask
+    stack, mask = stack.to(encoder.backbone.device), mask.to(encoder.backbone.device)
+    return normalise(stack, encoder.backbone.pixels) * mask[:, :, None, None, None], mask
 
 
 def embed_batch(
@@ -33,7 +33,6 @@ def embed_batch(
     Raises:
         DataError: There is no video, or one has no frame or too many.
     """
-    device = encoder.backbone.device
-    pixels, mask = stack_videos(videos, encoder.inputs.num_frames, device)
-    with torch.inference_mode(), autocast(device, precision):
+    pixels, mask = stack_videos(encoder, videos)
+    with torch.inference_mode(), autocast(encoder.backbone.device, precision):
         return encoder.embed_videos(pixels, mask).float()

@@ -20,7 +20,7 @@ from mvadapter.embedding.inputs import AnyEncoder
 from mvadapter.errors import VideoError
 from mvadapter.video.container import complaint
 from mvadapter.video.decode import VideoReader
-from mvadapter.video.preprocess import resize_and_crop
+from mvadapter.video.preprocess import resize
 from mvadapter.video.segment import Span, fixed_windows
 from mvadapter.workers import Ended, WorkerKind, default_num_workers, run_all
 
@@ -118,7 +118,7 @@ class FileSegments:
             ).images
         except VideoError as error:
             return self._unreadable(error)
-        return DecodedSegment(span, resize_and_crop(images, self.frames.image_px).numpy())
+        return DecodedSegment(span, resize(images, self.frames.resize).numpy())
 
     def _unreadable(self, error: VideoError) -> UnreadableSegment:
         return UnreadableSegment(str(error).removeprefix(f"{self.path}: "))
@@ -154,7 +154,7 @@ def embed_files(
     frames = FrameSettings(
         num_frames=encoder.inputs.num_frames,
         sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
+        resize=encoder.backbone.pixels.resize,
     )
     items = [
         FileSegments(path=fspath(path), max_segment_seconds=max_segment_seconds, frames=frames)

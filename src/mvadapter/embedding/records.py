@@ -96,7 +96,7 @@ def open_frames(
     settings = FrameSettings(
         num_frames=encoder.inputs.num_frames,
         sampling=encoder.inputs.sampling,
-        image_px=encoder.backbone.vision.image_px,
+        resize=encoder.backbone.pixels.resize,
     )
     folders = {} if table is None else stored_folders(table)
     store = FrameStore(folders[settings], settings) if settings in folders else None
@@ -109,7 +109,7 @@ def open_frames(
             ", ".join(folder.name for folder in folders.values()),
             settings.num_frames,
             settings.sampling,
-            settings.image_px,
+            settings.resize.size_px,
         )
     return FrameReader(
         records, settings, store=store, num_workers=num_workers, cache_bytes=cache_bytes

@@ -29,7 +29,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         f"| frames | {inputs['num_frames']}, sampled {inputs['sampling']} |",
         f"| words | {inputs['max_tokens']} |",
         f"| made with | mvadapter {record['mvadapter_version']} |",
-        *_training_rows(record["training"]), "",
+        *_training_rows(record["training"] or {}), "",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.card import model_card
 from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError
 from mvadapter.files import atomic_write, hash_file, write_text
 from mvadapter.settings import settings_from_table, table_from_settings
@@ -46,12 +47,12 @@ class AdapterRecord:
     """Trainable weights in percent of the backbone's."""
     weights_sha256: str
     mvadapter_version: str
-    training: dict[str, Any] = field(default_factory=dict)
-    """Recipe, data fingerprint, selection and metrics, as `train` found them."""
+    training: TrainingRecord | None = None
+    """How it was trained; None where that is not known."""
 
 
 def save_adapter(
-    encoder: Encoder, folder: str | Path, training: Mapping[str, Any] | None = None
+    encoder: Encoder, folder: str | Path, training: TrainingRecord | None = None
 ) -> AdapterRecord:
     """Write an adapter into a folder; other files there stay.
 
@@ -60,7 +61,7 @@ def save_adapter(
     Args:
         encoder: The adapter with its backbone and inputs.
         folder: Where to; made when absent.
-        training: What to record about how the adapter was trained.
+        training: How the adapter was trained, where that is known.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -82,7 +83,7 @@ def save_adapter(
             share_percent=round(100 * num_trainable / encoder.backbone.num_weights, 4),
             weights_sha256=hash_file(aside),
             mvadapter_version=importlib.metadata.version("mvadapter"),
-            training=dict(training or {}),
+            training=training,
         )
         text = json.dumps(table_from_settings(record), indent=2) + "\n"
         # The weights' rename decides: until then the old record is the one that fits, afterwards

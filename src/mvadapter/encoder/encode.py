@@ -30,7 +30,7 @@ from mvadapter.shapes import (
     VideoEmbeddings,
     VideoPixels,
 )
-from mvadapter.video.preprocess import resize_and_crop
+from mvadapter.video.preprocess import resize
 
 
 class Encoder:
@@ -72,7 +72,7 @@ class Encoder:
         """logit_scale: frozen with CLIP, or this adapter's own where it trains all of CLIP."""
         own = self.adapter.backbone_weights.get("logit_scale")
         if own is None:
-            return self.backbone.weights["logit_scale"].float()
+            return self.backbone.weights["logit_scale"]
         return own
 
     def clamp_temperature(self) -> None:
@@ -169,8 +169,8 @@ class Encoder:
         Args:
             images: Pillow's images, or red, green and blue as arrays.
         """
-        size_px = self.backbone.vision.image_px
-        frames = [resize_and_crop(_pixels_of(image)[None], size_px) for image in images]
+        how = self.backbone.pixels.resize
+        frames = [resize(_array_of(image)[None], how) for image in images]
         return embed_batch(self, frames, "float32")
 
     def _weights(self) -> Mapping[str, Tensor]:
@@ -178,7 +178,7 @@ class Encoder:
         if not copies:
             return self.backbone.weights
         # Cast on every run, so that the copies stay float32 beside a bfloat16 backbone.
-        dtype = self.backbone.weights["logit_scale"].dtype
+        dtype = self.backbone.dtype
         cast_copies = {name: copy.to(dtype) for name, copy in copies.items()}
         return ChainMap(cast_copies, cast("dict[str, Tensor]", self.backbone.weights))
 
@@ -204,7 +204,7 @@ def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
     return F.normalize(total / weights.sum(dim=1), dim=-1)
 
 
-def _pixels_of(image: Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
+def _array_of(image: Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
     if isinstance(image, np.ndarray):
         return image
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

@@ -1,21 +1,19 @@
-"""Scores in, every number of an evaluation out: plain, and apart from that, re-ranked."""
+"""Scores in, the rank of every query out: plain, and apart from that, re-ranked."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
-from mvadapter.evaluation.bootstrap import bootstrap_interval
-from mvadapter.evaluation.metrics import RECALLS_AT, RetrievalMetrics
 from mvadapter.evaluation.ranks import (
     QueryRanks,
     RetrievalRanks,
     retrieval_ranks,
     text_to_video_ranks,
 )
+from mvadapter.evaluation.results import Protocol
 from mvadapter.scoring.blocks import ScoreBlocks
 from mvadapter.scoring.rerank import (
     QueryBank,
@@ -24,39 +22,32 @@ from mvadapter.scoring.rerank import (
 )
 from mvadapter.shapes import CaptionVideo
 
-CONFIDENCE_PERCENT = 95.0
-
-Protocol: TypeAlias = Literal["one-caption", "many-captions", "paragraph"]
-"""How captions and videos belong together: one caption a video, several of which each is a query of
-its own, or all of a video's sentences joined into one."""
-
-_LABELS = {
-    "text_to_video": "text to video, every caption",
-    "video_to_text": "video to text, best caption of each video",
-    "video_to_text_all_captions": "video to text, all captions",
-}
-# With one caption a video the two protocols of video to text are one.
-_LABELS_OF_ONE = {"text_to_video": "text to video", "video_to_text": "video to text"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evaluation:
+class RankedScores:
     """The ranks of one set of scores."""
 
     plain: RetrievalRanks
     dual_softmax: RetrievalRanks | None
-    """Transductive: each result depends on the whole set of queries."""
+    """Transductive: each result depends on all queries."""
     query_bank_norm: QueryRanks | None
-    """Inductive: text to video, with what a bank of other captions says of the videos."""
+    """Inductive: text to video, with what a bank of other captions shows about the videos."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """Whether any video has several captions."""
+        num_captions = len(self.plain.text_to_video.query)
+        num_videos = len(self.plain.video_to_text.query)
+        return "one-caption" if num_captions == num_videos else "many-captions"
 
 
-def evaluate_scores(
+def rank_scores(
     scores: ScoreBlocks,
     caption_video: CaptionVideo | Int[np.ndarray, " caption"] | Sequence[int],
     *,
     temperature: float | None = None,
     bank: ScoreBlocks | None = None,
-) -> Evaluation:
+) -> RankedScores:
     """Rank every query, and again with each way of re-ranking that is asked for.
 
     Args:
@@ -81,61 +72,4 @@ def evaluate_scores(
     if bank is not None:
         hubs = QueryBank.read(bank)
         normed = text_to_video_ranks(scores.reranked(hubs.normalise), caption_video)
-    return Evaluation(plain=plain, dual_softmax=softened, query_bank_norm=normed)
-
-
-def protocol_of(ranks: RetrievalRanks) -> Protocol:
-    """Tell from the queries whether any video has several captions."""
-    num_captions, num_videos = len(ranks.text_to_video.query), len(ranks.video_to_text.query)
-    return "one-caption" if num_captions == num_videos else "many-captions"
-
-
-def direction_labels(protocol: Protocol) -> dict[str, str]:
-    """What people call the directions that a protocol has."""
-    return _LABELS if protocol == "many-captions" else _LABELS_OF_ONE
-
-
-def labelled_directions(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The numbers of a result with their names for people: plain ones first, re-ranked ones last.
-
-    Args:
-        result: What `mvadapter evaluate` writes as JSON.
-    """
-    labels = direction_labels(result["protocol"])
-    rows = [(label, result[key]) for key, label in labels.items()]
-    if softened := result.get("dual_softmax"):
-        rows += [
-            (f"{label}, dual softmax (transductive)", softened[key])
-            for key, label in labels.items()
-        ]
-    if normed := result.get("query_bank_norm"):
-        note = f"QB-Norm (bank of {normed['num_bank_captions']} captions)"
-        rows.append((f"{labels['text_to_video']}, {note}", normed["text_to_video"]))
-    return rows
-
-
-def directions_table(ranks: RetrievalRanks) -> dict[str, Any]:
-    """The numbers of both directions as plain values, by the names of the protocols."""
-    return {
-        field.name: direction_table(getattr(ranks, field.name))
-        for field in dataclasses.fields(ranks)
-    }
-
-
-def direction_table(ranks: QueryRanks) -> dict[str, Any]:
-    """The numbers of one direction as plain values, each recall with its bootstrap interval.
-
-    The captions of one video are drawn together.
-    """
-    metrics = RetrievalMetrics.from_ranks(ranks)
-    intervals = {}
-    for k in RECALLS_AT:
-        interval = bootstrap_interval(
-            100 * ranks.hits(k), group=ranks.video, confidence_percent=CONFIDENCE_PERCENT
-        )
-        intervals[f"recall_at_{k}"] = {"low": interval.low, "high": interval.high}
-    return {
-        **dataclasses.asdict(metrics),
-        "recall_sum": metrics.recall_sum,
-        "intervals": intervals,
-    }
+    return RankedScores(plain=plain, dual_softmax=softened, query_bank_norm=normed)

@@ -1,10 +1,7 @@
 """Ranks in, a file with a row a query out; two such files in, a paired test out."""
 
-import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow
@@ -15,9 +12,10 @@ import pyarrow.parquet
 from jaxtyping import Float
 
 from mvadapter.errors import ConfigError, DataError
-from mvadapter.evaluation.bootstrap import paired_bootstrap
+from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap
 from mvadapter.evaluation.metrics import RECALLS_AT
-from mvadapter.evaluation.ranks import QueryRanks, RetrievalRanks, expected_hits
+from mvadapter.evaluation.ranks import QueryRanks, expected_hits
+from mvadapter.evaluation.results import EvaluationResult
 from mvadapter.files import atomic_write
 
 RANK_SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -46,18 +44,12 @@ def check_rank_suffix(path: Path) -> None:
         raise ConfigError(f"{path}: ranks are written to a file in {', '.join(RANK_SUFFIXES)}")
 
 
-def rank_table(
-    ranks: RetrievalRanks, captions: Sequence[str], videos: Sequence[str]
-) -> pyarrow.Table:
-    """Make a table with a row for each query of each direction.
-
-    Args:
-        ranks: The ranks.
-        captions: What each caption is called: its text.
-        videos: What each video is called: its id.
-    """
+def rank_table(result: EvaluationResult) -> pyarrow.Table:
+    """Make a table with a row for each query of each direction."""
+    ranks = result.ranks
     caption_names, video_names = (
-        np.array([_printable(name) for name in names], dtype=object) for names in (captions, videos)
+        np.array([_printable(name) for name in names], dtype=object)
+        for names in (result.captions, result.videos)
     )
     return pyarrow.concat_tables(
         [
@@ -124,18 +116,20 @@ def read_rank_table(path: Path) -> pyarrow.Table:
     """
     check_rank_suffix(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected ranks that `evaluate --ranks` wrote")
+        raise DataError(
+            f"{path}: no such file; expected a file of ranks that `mvadapter evaluate` wrote"
+        )
     try:
         table = _read_any(path).select(_SCHEMA.names).cast(_SCHEMA)
     except (pyarrow.ArrowException, KeyError) as error:
         reason = str(error).strip("'\"").splitlines()[0]
         raise DataError(
-            f"{path}: not the ranks that `evaluate --ranks` writes: {reason}"
+            f"{path}: not a file of ranks that `mvadapter evaluate` writes: {reason}"
         ) from error
     for name in _SCHEMA.names:
         if table[name].null_count:
             raise DataError(
-                f"{path}: not the ranks that `evaluate --ranks` writes: a row has no {name}"
+                f"{path}: not a file of ranks that `mvadapter evaluate` writes: a row has no {name}"
             )
     return table
 
@@ -157,29 +151,30 @@ def _read_any(path: Path) -> pyarrow.Table:
 
 def compare_ranks(
     ours: pyarrow.Table, theirs: pyarrow.Table, *, confidence_percent: float
-) -> dict[str, Any]:
+) -> dict[str, dict[str, Difference]]:
     """Test the recalls of two systems on the same queries: ours minus theirs, by direction.
 
-    The captions of one video are drawn together.
+    The captions of one video are resampled together.
+
+    Returns:
+        Direction -> name of a recall -> the difference, in points.
 
     Raises:
         DataError: The two answered other queries, or chose from another number of items.
     """
     _check_same_queries(ours, theirs)
-    differences: dict[str, Any] = {}
+    differences = {}
     for direction in ours["direction"].unique().to_pylist():
         is_here = pyarrow.compute.equal(ours["direction"], direction)
         here, there = ours.filter(is_here), theirs.filter(is_here)
         video = here["right" if direction == "text_to_video" else "query"]
         group = video.combine_chunks().dictionary_encode().indices.to_numpy()
         differences[direction] = {
-            f"recall_at_{k}": dataclasses.asdict(
-                paired_bootstrap(
-                    100 * _hits(here, k),
-                    100 * _hits(there, k),
-                    group=group,
-                    confidence_percent=confidence_percent,
-                )
+            f"recall_at_{k}": paired_bootstrap(
+                100 * _hits(here, k),
+                100 * _hits(there, k),
+                group=group,
+                confidence_percent=confidence_percent,
             )
             for k in RECALLS_AT
         }

@@ -1,13 +1,12 @@
-"""A result and its ranks in, one page to read in a browser out."""
+"""The result of an evaluation in, one page to read in a browser out."""
 
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -15,32 +14,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from mvadapter.evaluation.measure import direction_labels, labelled_directions
+from mvadapter.data.records import Record
+from mvadapter.errors import VideoError
 from mvadapter.evaluation.metrics import RECALLS_AT
-from mvadapter.evaluation.ranks import QueryRanks, RetrievalRanks
+from mvadapter.evaluation.ranks import QueryRanks
+from mvadapter.evaluation.results import EvaluationResult
 from mvadapter.files import write_text
 from mvadapter.shapes import FrameImages
+from mvadapter.video.decode import read_segment
 
-FRAMES_PER_STRIP = 5
+_FRAMES_PER_STRIP = 5
 _STRIP_HEIGHT_PX = 100
 _GAP_PX = 3
 _GAP_COLOR = (128, 128, 128)
 _EXAMPLES = 6
-# What a result holds only where it was asked for, or where there are records.
-_OPTIONAL = (
-    "dataset", "split", "data_fingerprint", "inputs", "policy", "trained_on", "against",
-    "dual_softmax", "query_bank_norm",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Names:
-    """What the page calls and shows captions and videos by their positions."""
-
-    captions: Sequence[str]
-    videos: Sequence[str]
-    frames: Callable[[int], FrameImages | None]
-    """Some frames of a video; None where there are none to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +61,16 @@ class _Query:
 
 def write_report(
     path: Path,
-    result: dict[str, Any],
-    ranks: RetrievalRanks,
-    names: Names,
+    result: EvaluationResult,
+    frames_of: Callable[[Record], FrameImages | None] | None = None,
 ) -> None:
-    """Write one HTML file that holds all it shows and asks for nothing else.
+    """Write one HTML file that contains all it shows and loads nothing else.
 
     Args:
         path: The file.
-        result: What `mvadapter evaluate` writes as JSON.
-        ranks: The plain ranks that it sums up.
-        names: The captions and videos that were ranked.
+        result: What it shows.
+        frames_of: Gives some frames of a video, or None where there are none to show; by default
+            they are read from the file.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -93,8 +79,9 @@ def write_report(
     style = here.joinpath("report.css").read_text(encoding="utf-8")
     # The page may apply this style and none that a caption might bring along.
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    labels = direction_labels(result["protocol"])
+    ranks = result.ranks
     best, worst = choose_examples(ranks.text_to_video)
+    examples = _Examples(result, frames_of or _read_frames)
     environment = Environment(
         loader=PackageLoader("mvadapter", "evaluation"),
         autoescape=True,
@@ -103,28 +90,26 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html").render(
-        result=dict.fromkeys(_OPTIONAL) | result,
+        result=result,
         style=Markup(style),  # noqa: S704 - our own file
         style_hash=style_hash,
         recalls=[f"recall_at_{k}" for k in RECALLS_AT],
-        labels=labels,
-        directions=labelled_directions(result),
         histograms=[
             {"label": label, "bins": rank_bins(getattr(ranks, name))}
-            for name, label in labels.items()
+            for name, label in result.labels().items()
         ],
         examples=[
             {
                 "id": "best",
                 "title": "Best queries",
-                "note": "Text to video: best rank first, then the highest score; a video once.",
-                "queries": [_query(place, ranks.text_to_video, names) for place in best],
+                "note": "Text to video: best rank first, then the highest score; each video once.",
+                "queries": [examples.query(place) for place in best],
             },
             {
                 "id": "worst",
                 "title": "Worst queries",
-                "note": "Text to video: worst rank first; a video once.",
-                "queries": [_query(place, ranks.text_to_video, names) for place in worst],
+                "note": "Text to video: worst rank first; each video once.",
+                "queries": [examples.query(place) for place in worst],
             },
         ],
     )
@@ -192,15 +177,39 @@ def _one_an_item(order: Int[np.ndarray, " query"], ranks: QueryRanks) -> Int[np.
     return order[np.sort(places)]
 
 
-def _query(place: int, ranks: QueryRanks, names: Names) -> _Query:
-    def strip(video: int) -> _Strip:
-        return _strip(names.videos[video], names.frames(video))
+class _Examples:
+    """Makes queries with pictures out of the places of a result."""
 
-    right, first = int(ranks.right[place]), int(ranks.first[place])
-    return _Query(
-        caption=names.captions[int(ranks.query[place])],
-        rank=float(ranks.ranks[place]),
-        num_items=int(ranks.num_items[place]),
-        right=strip(right),
-        first=None if first == right else strip(first),
-    )
+    def __init__(
+        self, result: EvaluationResult, frames_of: Callable[[Record], FrameImages | None]
+    ) -> None:
+        self._result = result
+        self._frames_of = frames_of
+
+    def query(self, place: int) -> _Query:
+        """One query of text to video, its correct video and the first one."""
+        ranks = self._result.ranks.text_to_video
+        right, first = int(ranks.right[place]), int(ranks.first[place])
+        return _Query(
+            caption=self._result.captions[int(ranks.query[place])],
+            rank=float(ranks.ranks[place]),
+            num_items=int(ranks.num_items[place]),
+            right=self._strip(right),
+            first=None if first == right else self._strip(first),
+        )
+
+    def _strip(self, video: int) -> _Strip:
+        records = self._result.records
+        return _strip(
+            self._result.videos[video], self._frames_of(records[video]) if records else None
+        )
+
+
+def _read_frames(record: Record) -> FrameImages | None:
+    try:
+        return read_segment(
+            record.video, _FRAMES_PER_STRIP, record.start_seconds, record.end_seconds
+        ).images
+    except VideoError:
+        # It was embedded all the same, from stored frames; the page can do without.
+        return None

@@ -1,4 +1,4 @@
-"""Files and folders in, the videos that lie there now out."""
+"""Files and folders in, the videos that are there now out."""
 
 import os
 import stat
@@ -11,45 +11,56 @@ from typing import TypeAlias
 from mvadapter.video.container import VIDEO_SUFFIXES
 
 AnyPath: TypeAlias = str | PathLike[str]
-Problem: TypeAlias = tuple[Path, str]
-"""A file or folder, and in one line what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileState:
-    """A video file as it lies there at one time; another size or time means another content."""
+    """A video file at one time; another size or time of change means another content."""
 
     path: str
-    """Where it lies, absolute; links on the way stay as they are."""
+    """Where it is, absolute; links on the way are not followed."""
     size_bytes: int
     mtime_ns: int
     """When it was last written, in nanoseconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class FileProblem:
+    """A file or folder that cannot be used, or not all of it."""
+
+    path: Path
+    reason: str
+    """What is wrong with it, in one line."""
+
+    def to_dict(self) -> dict[str, str]:
+        """Turn it into plain values, as JSON holds them."""
+        return {"path": str(self.path), "reason": self.reason}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a walk over files and folders has met."""
+class FolderScan:
+    """What a walk over files and folders has found."""
 
     files: dict[str, FileState] = field(default_factory=dict)
     """Path -> file, in the order of the walk."""
     folders: set[str] = field(default_factory=set)
-    """Those of the named paths that are folders."""
-    problems: list[Problem] = field(default_factory=list)
-    """What cannot be looked at, or cannot be a video."""
+    """The given paths that are folders."""
+    problems: list[FileProblem] = field(default_factory=list)
+    """What cannot be read, or cannot be a video."""
 
 
-def find_videos(paths: Iterable[str]) -> Found:
-    """Look at files, and in folders and the folders in them, for videos.
+def find_videos(paths: Iterable[str]) -> FolderScan:
+    """Look for videos: at files, and in folders and their subfolders.
 
-    Links are followed; names that begin with a dot are passed over, as they are in a shell.
+    Links are followed; names that begin with a dot are skipped, as in a shell.
     """
-    found = Found()
+    scan = FolderScan()
     for path in paths:
-        status = _look_at(path, found)
+        status = _look_at(path, scan)
         if status is not None and stat.S_ISDIR(status.st_mode):
-            found.folders.add(path)
-            _walk(path, found)
-    return found
+            scan.folders.add(path)
+            _walk(path, scan)
+    return scan
 
 
 def absolute(path: AnyPath) -> Path:
@@ -57,8 +68,20 @@ def absolute(path: AnyPath) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
 
 
+def absolute_paths(paths: AnyPath | Iterable[AnyPath]) -> tuple[str, ...]:
+    """Make one path or several absolute, each once, in their order."""
+    if isinstance(paths, str | PathLike):
+        paths = [paths]
+    return tuple(dict.fromkeys(str(absolute(path)) for path in paths))
+
+
+def is_in(path: str, source: str) -> bool:
+    """Whether an absolute path is a source or lies in it, judged by their names."""
+    return path == source or path.startswith(source.rstrip(os.sep) + os.sep)
+
+
 def is_gone(path: str) -> bool:
-    """Whether a file is known not to be there any more; not knowing is not enough."""
+    """Whether a file is known to be absent; a disk that does not answer is not enough."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -68,41 +91,42 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def _walk(root: str, found: Found) -> None:
+def _walk(root: str, scan: FolderScan) -> None:
     def note(error: OSError) -> None:
-        found.problems.append((Path(error.filename), _reason(error)))
+        scan.problems.append(FileProblem(path=Path(error.filename), reason=_reason(error)))
 
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, onerror=note, followlinks=True):
-        status = _look_at(folder, found)
+        status = _look_at(folder, scan)
         if status is None or (status.st_dev, status.st_ino) in seen:
-            # A link to a folder further up would lead round and round.
+            # A link to a parent folder would never end.
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                _look_at(str(Path(folder, name)), found)
+                _look_at(str(Path(folder, name)), scan)
 
 
-def _look_at(path: str, found: Found) -> os.stat_result | None:
-    """Note a file, or what is wrong with it; return what the system says of it, where it does."""
+def _look_at(path: str, scan: FolderScan) -> os.stat_result | None:
+    """Note a file, or what is wrong with it; return its status, where there is one."""
     try:
         status = Path(path).stat()
         path.encode()
     except UnicodeEncodeError:
-        found.problems.append((Path(path), "its name is not valid UTF-8; rename it"))
+        reason = "its name is not valid UTF-8; rename it"
     except OSError as error:
-        found.problems.append((Path(path), _reason(error)))
+        reason = _reason(error)
     else:
         if stat.S_ISREG(status.st_mode):
-            found.files[path] = FileState(
+            scan.files[path] = FileState(
                 path=path, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns
             )
         elif not stat.S_ISDIR(status.st_mode):
-            found.problems.append((Path(path), "is not an ordinary file"))
+            scan.problems.append(FileProblem(path=Path(path), reason="is not an ordinary file"))
         return status
+    scan.problems.append(FileProblem(path=Path(path), reason=reason))
     return None
 
 

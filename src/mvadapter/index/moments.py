@@ -1,5 +1,6 @@
 """Scores of segments in, moments out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, assert_never
@@ -8,14 +9,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mvadapter.errors import ConfigError
+from mvadapter.index.find import is_in
 
 Group: TypeAlias = Literal["moment", "video"]
 """List every moment, or of each video only its best."""
 
 SegmentScores: TypeAlias = Float[np.ndarray, " segment"]
+SegmentMask: TypeAlias = Bool[np.ndarray, " segment"]
 
-# Windows of one video meet exactly, but for the rounding of floats.
-_MEETING_SECONDS = 1e-6
+# Segments of one video meet exactly, except for the rounding of floats.
+_ROUNDING_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Moment:
     """A stretch of one video that answers a query."""
 
     path: Path
-    """The video file, where it lay when it was indexed."""
+    """The video file, where it was when it was indexed."""
     start_seconds: float
     """When it begins, in the container's presentation time."""
     end_seconds: float
@@ -31,10 +34,19 @@ class Moment:
     score: float
     """Cosine of the query and the moment's best segment."""
 
+    def to_dict(self) -> dict[str, str | float]:
+        """Turn it into plain values, as JSON holds them."""
+        return {
+            "path": str(self.path),
+            "start_seconds": self.start_seconds,
+            "end_seconds": self.end_seconds,
+            "score": self.score,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segments:
-    """All segments of one vector space, ordered by path and then by time."""
+    """All segments of one view, ordered by path and then by time."""
 
     paths: tuple[str, ...]
     """The videos, sorted."""
@@ -48,12 +60,30 @@ class Segments:
     def __len__(self) -> int:
         return len(self.video)
 
+    def in_places(self, places: Collection[str]) -> SegmentMask:
+        """Mark the segments of videos that are one of these files or lie in one of these folders.
+
+        Args:
+            places: Absolute paths.
+        """
+        is_in_places = [any(is_in(path, place) for place in places) for path in self.paths]
+        return np.array(is_in_places, dtype=np.bool_)[self.video]
+
+    def of_moment(self, moment: Moment) -> SegmentMask:
+        """Mark the segments of a moment."""
+        return (
+            self.in_places([str(moment.path)])
+            & (self.start_seconds >= moment.start_seconds - _ROUNDING_SECONDS)
+            & (self.end_seconds <= moment.end_seconds + _ROUNDING_SECONDS)
+        )
+
 
 def find_moments(
     segments: Segments,
     scores: SegmentScores,
     *,
     top: int,
+    is_candidate: SegmentMask | None = None,
     group: Group = "moment",
     min_score: float | None = None,
 ) -> list[Moment]:
@@ -62,13 +92,15 @@ def find_moments(
     A moment grows from its best segment, the peak, in both directions, over segments of the same
     video that meet it without a gap, for as long as their scores are at least half-way between the
     peak's and the query's typical score, which is the median over all segments: its full width at
-    half maximum. A share of the peak alone would not do, as cosines of CLIP are far from zero even
-    for what has nothing to do with the query. No segment is in two moments.
+    half maximum. A share of the peak alone would not do, because cosines of CLIP are far from zero
+    even for videos unrelated to the query. No segment is in two moments.
 
     Args:
         segments: What was scored.
         scores: The score of each segment.
         top: How many moments to return at most.
+        is_candidate: Which segments may be part of a moment; None is all. The others still count
+            for the typical score, so that a moment is the same whatever else is searched.
         group: Whether a video may come more than once.
         min_score: Leave out moments that score less; None leaves out nothing.
 
@@ -83,7 +115,7 @@ def find_moments(
     if not len(segments):
         return []
     typical = float(np.median(scores))
-    is_taken = np.zeros(len(segments), dtype=np.bool_)
+    is_taken = np.zeros(len(segments), dtype=np.bool_) if is_candidate is None else ~is_candidate
     moments: list[Moment] = []
     # Stable, so that equal scores keep the order of path and time.
     for peak in np.argsort(-scores, kind="stable"):
@@ -113,7 +145,7 @@ def find_moments(
 def _extent(
     segments: Segments,
     scores: SegmentScores,
-    is_taken: Bool[np.ndarray, " segment"],
+    is_taken: SegmentMask,
     peak: int,
     typical: float,
 ) -> tuple[int, int]:
@@ -123,7 +155,9 @@ def _extent(
     def belongs(earlier: int, candidate: int) -> bool:
         """Whether a segment joins, where `earlier` and the one after it are to be in one moment."""
         gap = segments.start_seconds[earlier + 1] - segments.end_seconds[earlier]
-        is_next = segments.video[earlier] == segments.video[earlier + 1] and gap <= _MEETING_SECONDS
+        is_next = (
+            segments.video[earlier] == segments.video[earlier + 1] and gap <= _ROUNDING_SECONDS
+        )
         return bool(is_next and scores[candidate] >= half and not is_taken[candidate])
 
     first = last = peak

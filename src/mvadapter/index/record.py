@@ -1,32 +1,43 @@
-"""What ``index.json`` says, in and out."""
+"""``index.json`` in, the record of an index out, and back.
+
+The folder of an index needs nothing from outside but the CLIP, and the videos at their paths::
+
+    index.json             what was indexed, with which CLIP and which adapters
+    adapters/<view>/       a copy of the adapter of each view
+    vectors/<view>.lance/  the segments of all videos, as that adapter embeds them
+    lock                   held by the process that is writing
+"""
 
 import importlib.metadata
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import write_text
 from mvadapter.settings import settings_from_table, table_from_settings
 
 RECORD_FILE = "index.json"
+ADAPTERS_FOLDER = "adapters"
+VECTORS_FOLDER = "vectors"
+LOCK_FILE = "lock"
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRecord:
-    """What ``index.json`` says about an index."""
+    """The content of ``index.json``."""
 
     format: int = _FORMAT
     """Version of the folder's layout."""
     mvadapter_version: str = field(default_factory=lambda: importlib.metadata.version("mvadapter"))
     backbone_name: str
-    """The CLIP of all its adapters: a folder, a hub id or "tiny"."""
+    """The CLIP of all its views: a folder, a hub id or "tiny"."""
     backbone_fingerprint: str
     max_segment_seconds: float
     """Videos are cut into as few equal segments as possible, none longer than this."""
     adapters: dict[str, str] = field(default_factory=dict)
-    """Name -> SHA-256 of the weights, in the order in which they came."""
+    """Name of the view -> SHA-256 of its adapter's weights, oldest first."""
     sources: tuple[str, ...] = ()
     """The files and folders that were added, absolute and sorted."""
 
@@ -36,8 +47,20 @@ class IndexRecord:
                 f"max_segment_seconds must be a number above 0, got {self.max_segment_seconds}"
             )
 
+    def view_name(self, name: str | None) -> str:
+        """Check the name of a view; None stands for the latest.
+
+        Raises:
+            UnknownNameError: The index has no such view.
+        """
+        if name is None:
+            return list(self.adapters)[-1]
+        if name not in self.adapters:
+            raise UnknownNameError("view", name, self.adapters)
+        return name
+
     def write(self, folder: Path) -> None:
-        """Write it into an index folder, whole or not at all.
+        """Write it into an index folder, completely or not at all.
 
         Raises:
             OSError: The folder cannot be written to.
@@ -46,10 +69,10 @@ class IndexRecord:
 
 
 def read_index_record(folder: Path) -> IndexRecord:
-    """Read what an index folder says about itself.
+    """Read the record of an index folder.
 
     Raises:
-        IndexFolderError: It is no index folder, is damaged, or comes from a newer mvadapter.
+        IndexFolderError: It is not an index folder, is damaged, or comes from a newer mvadapter.
     """
     path = folder / RECORD_FILE
     try:
@@ -57,7 +80,7 @@ def read_index_record(folder: Path) -> IndexRecord:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexFolderError(
             f"{folder}: no index here ({RECORD_FILE} is missing); "
-            f"make one with: mvadapter index {folder} VIDEOS..."
+            f"create one with: mvadapter index {folder} VIDEOS... (in Python: VideoIndex.create)"
         ) from error
     except (OSError, ValueError) as error:
         raise IndexFolderError(

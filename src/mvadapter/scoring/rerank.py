@@ -42,7 +42,7 @@ def dual_softmax_over_captions(
     Raises:
         ConfigError: ``temperature`` is not above 0.
     """
-    sharpness = _sharpness(temperature)
+    sharpness = applied_factor(temperature)
     blocks = (rows for _, rows in scores.walk(scores_per_block=scores_per_block))
     log_totals = _log_totals(blocks, sharpness)
 
@@ -58,7 +58,7 @@ def dual_softmax_over_videos(temperature: float) -> Callable[[Scores], Scores]:
     Raises:
         ConfigError: ``temperature`` is not above 0.
     """
-    sharpness = _sharpness(temperature)
+    sharpness = applied_factor(temperature)
     return lambda rows: _weighed(rows, torch.softmax(rows * sharpness, dim=1))
 
 
@@ -150,7 +150,12 @@ class QueryBank:
         return torch.where(self.is_hub[scores.argmax(dim=1)][:, None], normed, scores)
 
 
-def _sharpness(temperature: float) -> float:
+def applied_factor(temperature: float) -> float:
+    """The factor on scores that a temperature stands for, itself or its reciprocal.
+
+    Raises:
+        ConfigError: ``temperature`` is not above 0.
+    """
     if not temperature > 0:
         raise ConfigError(f"temperature must be above 0, got {temperature}")
     return max(temperature, 1 / temperature)

@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mvadapter.adapters.build import build_adapter
@@ -22,9 +21,11 @@ from mvadapter.data.batches import Pair, epoch_batches
 from mvadapter.data.frame_reader import FoundFrames, FrameReader
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.splits import Parts, split_records
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.training_record import TrainingData, TrainingRecord
 from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
@@ -38,8 +39,6 @@ from mvadapter.training.step import take_step
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
 _CACHE_BYTES = 4 * 2**30
-# The held-out part stays the same for every seed, so that runs can be compared on it.
-_HOLDOUT_SEED = 0
 _RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
@@ -76,9 +75,23 @@ class TrainingResult:
     """Of that epoch, on what chose it; empty when nothing could be held out."""
     skipped: dict[str, str]
     """Videos that gave no frames: record id -> reason."""
+    missing: dict[str, int]
+    """Videos of the train split that had no file when the table was prepared -> their captions."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "folder": str(self.folder),
+            "steps": self.num_steps,
+            "best_epoch": self.best_epoch,
+            "metrics": self.metrics,
+            "precision": self.precision,
+            "missing": list(self.missing),
+            "skipped": self.skipped,
+        }
 
 
-def train(
+def train_recipe(
     recipe: Recipe,
     records: Sequence[Record],
     folder: str | Path,
@@ -102,79 +115,11 @@ def train(
         MvAdapterError: The backbone, the method or the settings do not fit.
     """
     options = options or RunOptions()
-    parts = split_records(records, recipe)
+    parts = split_records(records, recipe.splits)
     run = Path(folder) / "run"
     run.mkdir(parents=True, exist_ok=True)
     with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
         return _train(recipe, parts, Path(folder), options)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """A dataset as a run uses it."""
-
-    train: list[Record]
-    selection: list[Record]
-    """What chooses the best epoch; empty when too few videos could be held out."""
-    selection_name: str
-
-
-def split_records(records: Sequence[Record], recipe: Recipe) -> Parts:
-    """Take the train split apart: what trains, and what chooses the best epoch.
-
-    A video's segments stay together, and so do records of one group. The test split is touched only
-    where the recipe says so.
-
-    Raises:
-        TrainingError: Fewer than two videos are left to train on, there is no test split, or what
-            trains is also tested.
-    """
-    train_split, test_split = recipe.data.train_split, recipe.data.test_split
-    train = [record for record in records if record.split == train_split]
-    if not train:
-        found = ", ".join(sorted({record.split for record in records}))
-        raise TrainingError(
-            f"no row has split {train_split!r}, only {found}; name the one to train on with "
-            f"data.train_split"
-        )
-    test = [record for record in records if record.split == test_split]
-    _refuse_leaks(train, test)
-    units = sorted({record.unit for record in train})
-    if recipe.train.select_on == "test":
-        selection = test
-        if not selection:
-            raise TrainingError(f"select_on is 'test', but no row has split {test_split!r}")
-        name = "TEST SPLIT: the numbers on it are not honest"
-    else:
-        order = np.random.default_rng(_HOLDOUT_SEED).permutation(len(units))
-        num_held = round(len(units) * recipe.train.holdout_percent / 100)
-        held = {units[i] for i in order[:num_held]} if num_held >= 2 else set()
-        selection = [record for record in train if record.unit in held]
-        train = [record for record in train if record.unit not in held]
-        name = f"held-out {len(selection)} of the train split's records"
-        if not selection:
-            name = "nothing: the last epoch (too few videos to hold some out)"
-    if len({record.video for record in train}) < 2:
-        raise TrainingError(
-            f"training needs at least 2 videos in split {train_split!r}, found {len(units)} before "
-            f"holding any out; a batch takes its negatives from other videos"
-        )
-    return Parts(train=train, selection=selection, selection_name=name)
-
-
-def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
-    """Refuse a segment that trains and is tested.
-
-    Raises:
-        TrainingError: There is one.
-    """
-    tested = {(record.video, record.start_seconds, record.end_seconds) for record in test}
-    for record in train:
-        if (record.video, record.start_seconds, record.end_seconds) in tested:
-            raise TrainingError(
-                f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, which "
-                f"the adapter will be measured on; take it out of one of them"
-            )
 
 
 def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> TrainingResult:
@@ -319,21 +264,22 @@ class _Run:
         self._progress.skipped.update(skipped)
         return RetrievalReport.from_ranks(retrieval_ranks(embedded.scores, embedded.caption_video))
 
-    def _record(self, epoch: int, metrics: dict[str, float]) -> dict[str, Any]:
-        table, split = self._recipe.table, self._recipe.data.train_split
-        return {
-            "recipe": self._progress.recipe,
-            "data": {
-                "name": table.name,
-                "fingerprint": self._progress.data_fingerprint,
-                "train_records": len(self._parts.train),
-                "missing_videos": len(missing_captions(table, split)),
-            },
-            "selection": self._parts.selection_name,
-            "epoch": epoch,
-            "precision": self._progress.precision,
-            "metrics": metrics,
-        }
+    def _record(self, epoch: int, metrics: dict[str, float]) -> TrainingRecord:
+        table, splits = self._recipe.table, self._recipe.splits
+        return TrainingRecord(
+            recipe=self._progress.recipe,
+            data=TrainingData(
+                name=table.name,
+                fingerprint=self._progress.data_fingerprint,
+                splits=splits,
+                train_records=len(self._parts.train),
+                missing_videos=len(missing_captions(table, splits.train_split)),
+            ),
+            selection=self._parts.selection_name,
+            epoch=epoch,
+            precision=self._progress.precision,
+            metrics=metrics,
+        )
 
     def _stops_here(self) -> bool:
         stops = self._options.should_stop()
@@ -359,6 +305,7 @@ class _Run:
             precision=progress.precision,
             metrics=progress.best_metrics,
             skipped=progress.skipped,
+            missing=missing_captions(self._recipe.table, self._recipe.data.train_split),
         )
 
 

@@ -6,20 +6,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
+from mvadapter.data.splits import SelectOn, SplitSettings
 from mvadapter.datasets.annotations import Dataset
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
 from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records
 
-SelectOn: TypeAlias = Literal["holdout", "test"]
 _SYNTHETIC = "synthetic"
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
@@ -79,7 +79,7 @@ class TrainSettings:
     """Decides the adapter's first weights and the order of the data: the same bits again, for one
     precision on one machine."""
     precision: PrecisionChoice = "auto"
-    """bfloat16 or float32 arithmetic; "auto" times both and takes bfloat16 where it is faster."""
+    """bfloat16 or float32; "auto" is bfloat16 where the processor has instructions for it."""
     gradient_checkpointing: bool = False
     """Less memory for about a third more time."""
     holdout_percent: float = 10.0
@@ -135,6 +135,16 @@ class Recipe:
     def table(self) -> Path:
         """Where the dataset comes from: the table, also where a folder was named that holds it."""
         return find_table(Path(self.data.path))
+
+    @property
+    def splits(self) -> SplitSettings:
+        """How the dataset is divided."""
+        return SplitSettings(
+            train_split=self.data.train_split,
+            test_split=self.data.test_split,
+            holdout_percent=self.train.holdout_percent,
+            select_on=self.train.select_on,
+        )
 
     def records(self, folder: Path) -> list[Record]:
         """The dataset; one that is drawn goes into ``folder``.

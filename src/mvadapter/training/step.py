@@ -51,7 +51,7 @@ def take_step(
         TrainingError: The GPU's memory is too small.
     """
     inputs, device = encoder.inputs, encoder.backbone.device
-    pixels, frame_mask = stack_videos(frames, inputs.num_frames, device)
+    pixels, frame_mask = stack_videos(encoder, frames)
     token_ids, token_mask = encoder.backbone.tokenizer.encode(captions, inputs.max_tokens)
     with autocast(device, precision):
         videos = encoder.embed_videos(pixels, frame_mask)

@@ -8,63 +8,81 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional
 
+from mvadapter.backbone.recipes import Interpolation, PixelRecipe, Resize
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.shapes import FrameImages, FrameMask
-
-# Radford et al. 2021; the values of OpenAI's code, clip/clip.py, _transform.
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Mean of red, green and blue in CLIP's training images, of a range of 0 to 1."""
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Standard deviation of red, green and blue in CLIP's training images, of a range of 0 to 1."""
 
 ImageTensor: TypeAlias = UInt8[Tensor, "frame height width channel"]
 SquareImages: TypeAlias = UInt8[Tensor, "frame channel size size"]
 SquarePixels: TypeAlias = Float[Tensor, "frame channel size size"]
 
 
-def resize_and_crop(images: FrameImages | ImageTensor, size_px: int) -> SquareImages:
-    """Scale the short side of every frame to `size_px` and cut out the middle square.
+def resize(images: FrameImages | ImageTensor, how: Resize) -> SquareImages:
+    """Turn every frame into a square of pixels, 0 to 255.
 
-    Bicubic with antialiasing, as transformers' CLIPImageProcessor does with Pillow: the two differ
-    by at most 2 of 255. A torch tensor is worked on where it is, CPU or GPU.
+    With antialiasing, as transformers' CLIPImageProcessor does with Pillow: the two differ by at
+    most 2 of 255. A torch tensor is worked on where it is, CPU or GPU.
+
+    Raises:
+        ConfigError: A size is below 1.
+        DataError: There are no frames, or they have no pixels.
+    """
+    if how.size_px < 1:
+        raise ConfigError(f"size_px must be at least 1, got {how.size_px}")
+    if 0 in images.shape:
+        raise DataError(f"images must hold at least one frame and one pixel, got {images.shape}")
+    # frame height width channel -> frame channel height width
+    stack = torch.as_tensor(images).permute(0, 3, 1, 2)
+    if how.fit == "squash":
+        return _scale(stack, (how.size_px, how.size_px), how.interpolation).contiguous()
+    height, width = stack.shape[2:]
+    short = min(height, width)
+    # Rounded down as transformers' get_resize_output_image_size does.
+    size = int(how.short_side_px * height / short), int(how.short_side_px * width / short)
+    scaled = _scale(stack, size, how.interpolation)
+    top, left = (scaled.shape[2] - how.size_px) // 2, (scaled.shape[3] - how.size_px) // 2
+    return scaled[:, :, top : top + how.size_px, left : left + how.size_px].contiguous()
+
+
+def resize_and_crop(images: FrameImages | ImageTensor, size_px: int) -> SquareImages:
+    """Scale the short side of every frame to `size_px` and cut out the middle square, bicubic.
 
     Raises:
         ConfigError: `size_px` is below 1.
         DataError: There are no frames, or they have no pixels.
     """
-    if size_px < 1:
-        raise ConfigError(f"size_px must be at least 1, got {size_px}")
-    if 0 in images.shape:
-        raise DataError(f"images must hold at least one frame and one pixel, got {images.shape}")
-    height, width = images.shape[1], images.shape[2]
-    # frame height width channel -> frame channel height width
-    stack = torch.as_tensor(images).permute(0, 3, 1, 2)
-    short = min(height, width)
-    # Rounded down as transformers' get_resize_output_image_size does.
-    scaled = _resize(stack, (int(size_px * height / short), int(size_px * width / short)))
-    top, left = (scaled.shape[2] - size_px) // 2, (scaled.shape[3] - size_px) // 2
-    return scaled[:, :, top : top + size_px, left : left + size_px].contiguous()
+    return resize(images, Resize.crop(size_px))
 
 
 def normalise(
-    pixels: UInt8[Tensor, "*batch channel height width"],
+    pixels: UInt8[Tensor, "*batch channel height width"], recipe: PixelRecipe
 ) -> Float[Tensor, "*batch channel height width"]:
-    """Bring pixels of 0 to 255 to the mean and spread of CLIP's training images, as float32."""
-    mean = torch.tensor(IMAGE_MEAN, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(IMAGE_STD, device=pixels.device).view(3, 1, 1)
+    """Bring pixels of 0 to 255 to the mean and spread that a CLIP expects, as float32."""
+    mean = torch.tensor(recipe.mean, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(recipe.std, device=pixels.device).view(3, 1, 1)
     return (pixels.float() / 255 - mean) / std
 
 
 def to_pixels(
-    images: FrameImages | ImageTensor, size_px: int, device: str | torch.device = "cpu"
+    images: FrameImages | ImageTensor,
+    recipe: PixelRecipe | int,
+    device: str | torch.device = "cpu",
 ) -> SquarePixels:
-    """Turn frames into what CLIP's vision tower takes: resized, cropped and normalised on `device`.
+    """Turn frames into what a vision tower takes: resized and normalised on `device`.
+
+    Args:
+        images: The frames.
+        recipe: How the CLIP wants them, its ``backbone.pixels``; a number stands for the recipe of
+            OpenAI's CLIPs at that size.
+        device: Where the work is done and the result lies.
 
     Raises:
-        ConfigError: `size_px` is below 1.
+        ConfigError: The size is below 1.
         DataError: There are no frames, or they have no pixels.
     """
-    return normalise(resize_and_crop(torch.as_tensor(images).to(device), size_px))
+    if isinstance(recipe, int):
+        recipe = PixelRecipe.openai(recipe)
+    return normalise(resize(torch.as_tensor(images).to(device), recipe.resize), recipe)
 
 
 def pad_frames(
@@ -96,19 +114,19 @@ def pad_frames(
     return stack, positions < torch.tensor(lengths, device=first.device)[:, None]
 
 
-def _resize(stack: Tensor, size: tuple[int, int]) -> Tensor:
+def _scale(stack: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     if stack.device.type != "cpu":
-        return _resize_as_floats(stack, size)
+        return _scale_as_floats(stack, size, interpolation)
     # Here torch has Pillow's own fixed-point arithmetic, faster than floats and nearer to it.
-    return functional.interpolate(stack, size, mode="bicubic", antialias=True)
+    return functional.interpolate(stack, size, mode=interpolation, antialias=True)
 
 
-def _resize_as_floats(stack: Tensor, size: tuple[int, int]) -> Tensor:
+def _scale_as_floats(stack: Tensor, size: tuple[int, int], interpolation: Interpolation) -> Tensor:
     # Pillow resizes rows, rounds to bytes, then resizes columns; without the clamping in between,
     # sharp edges would come out up to 20 of 255 apart.
     for height, width in ((stack.shape[2], size[1]), size):
         scaled = functional.interpolate(
-            stack.float(), (height, width), mode="bicubic", antialias=True
+            stack.float(), (height, width), mode=interpolation, antialias=True
         )
         stack = scaled.round().clamp(0, 255)
     return stack.to(torch.uint8)

@@ -19,7 +19,18 @@ def folder(random_clip_folder, tmp_path):
 def test_a_folder_gives_its_weights_in_the_wanted_precision(folder):
     backbone = Backbone.load(folder, dtype=torch.bfloat16)
 
-    assert {tensor.dtype for tensor in backbone.weights.values()} == {torch.bfloat16}
+    dtypes = {name: tensor.dtype for name, tensor in backbone.weights.items()}
+    assert backbone.dtype == torch.bfloat16
+    assert dtypes.pop("logit_scale") == torch.float32
+    assert set(dtypes.values()) == {torch.bfloat16}
+
+
+def test_the_temperature_is_exact_in_both_precisions():
+    exact, narrow = (
+        Backbone.load("tiny", dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
+    )
+
+    assert narrow.temperature == exact.temperature
 
 
 def test_the_fingerprint_is_the_same_in_both_precisions(folder):
@@ -75,7 +86,7 @@ def test_another_model_is_refused_by_its_type(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "siglip"}))
 
-    with pytest.raises(BackboneError, match=r"not a CLIP; config\.json says model_type 'siglip'"):
+    with pytest.raises(BackboneError, match=r"not a CLIP; config\.json has model_type 'siglip'"):
         Backbone.load(folder)
 
 
@@ -135,7 +146,7 @@ def test_captions_become_start_words_end_and_padding(random_clip):
     start, end = token_ids[0, 0], token_ids[0, 3]
     assert token_ids[1, 0] == start
     assert token_ids[1, 5] == end
-    assert token_ids[0, 4:].tolist() == [0, 0]
+    assert token_ids[0, 4:].tolist() == [end, end]
 
 
 def test_no_captions_are_no_rows(random_clip):
@@ -195,3 +206,34 @@ def test_the_fingerprint_tells_two_shapes_with_the_same_weights_apart(folder):
 def test_words_need_room(random_clip):
     with pytest.raises(ConfigError, match="max_tokens must be at least 3"):
         random_clip.tokenizer.encode(["a"], max_tokens=2)
+
+
+def change_vision(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"] |= changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_sizes_may_be_two_equal_sides(folder):
+    before = Backbone.load(folder)
+    change_vision(folder, image_size=[32, 32], patch_size=[16, 16])
+
+    assert Backbone.load(folder).fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": [32, 48]}, r"image_size \[32, 48\]; only squares are supported"),
+        ({"patch_size": [16]}, r"patch_size \[16\]; only squares are supported"),
+        ({"image_size": None}, "image_size None; only squares are supported, one number"),
+        ({"patch_size": 0}, "patch_size 0; only squares are supported, one number of at least 1"),
+        ({"patch_size": 12}, "image_size 32, which is no multiple of patch_size 12"),
+        ({"hidden_act": "relu"}, "activation 'relu' is not known; CLIP uses quick_gelu or gelu"),
+    ],
+)
+def test_a_shape_that_is_not_supported_is_one_line(folder, changes, message):
+    change_vision(folder, **changes)
+
+    with pytest.raises(BackboneError, match=message):
+        Backbone.load(folder)

@@ -283,7 +283,9 @@ def test_what_each_site_gives_reaches_the_features(random_clip, site):
 def test_frames_of_another_size_are_refused_with_the_size(random_clip):
     pixels, mask = torch.zeros(1, 1, 3, 30, 30), torch.ones(1, 1, dtype=torch.bool)
 
-    with pytest.raises(ConfigError, match="expects frames of 32 x 32 px, got 30 x 30.*size_px=32"):
+    with pytest.raises(
+        ConfigError, match="expects frames of 32 x 32 px, got 30 x 30; .*backbone.pixels"
+    ):
         run_vision(pixels, mask, random_clip.vision, random_clip.weights, {})
 
 

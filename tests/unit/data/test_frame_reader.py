@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from made_videos import write_video
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 
-SETTINGS = FrameSettings(num_frames=4, sampling="uniform", image_px=16)
+SETTINGS = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(16))
 
 
 def record_of(video):

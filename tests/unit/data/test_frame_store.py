@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from made_videos import write_video
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data import frame_store
 from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frame_store import FrameStore, store_frames, stored_folders
@@ -13,7 +14,7 @@ from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
 
-SETTINGS = FrameSettings(num_frames=4, sampling="uniform", image_px=32)
+SETTINGS = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(32))
 
 
 @pytest.fixture
@@ -108,13 +109,14 @@ def test_a_killed_run_keeps_what_was_stored(table, records):
 import os, sys
 from pathlib import Path
 from mvadapter.data import frame_store
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 frame_store._SHARD_BYTES = 1
 table, *videos = map(Path, sys.argv[1:])
 records = [Record(id=f"v{n}", video=video, captions=("one",)) for n, video in enumerate(videos)]
 frame_store.store_frames(
-    table, records, FrameSettings(num_frames=4, sampling="uniform", image_px=32), num_workers=2,
+    table, records, FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(32)), num_workers=2,
     on_progress=lambda done, total: done == 3 and os.kill(os.getpid(), 9),
 )
 """
@@ -200,7 +202,7 @@ def test_the_videos_may_go_once_their_frames_are_stored(table, records):
 
 
 def test_frames_for_other_settings_lie_apart(table, records):
-    small = FrameSettings(num_frames=2, sampling="left-edge", image_px=16)
+    small = FrameSettings(num_frames=2, sampling="left-edge", resize=Resize.crop(16))
     store(table, records)
     store(table, records, small)
 
@@ -252,3 +254,19 @@ def test_a_second_process_is_kept_from_storing(table, records):
             store(table, records)
     finally:
         other.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Resize.crop(32),
+        Resize(size_px=32, short_side_px=40),
+        Resize(size_px=32, short_side_px=32, fit="squash", interpolation="bilinear"),
+    ],
+)
+def test_frames_of_every_resizing_are_found_again(table, records, how):
+    settings = FrameSettings(num_frames=2, sampling="head", resize=how)
+
+    report = store(table, records, settings)
+
+    assert stored_folders(table) == {settings: report.folder}

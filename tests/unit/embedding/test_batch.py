@@ -1,12 +1,15 @@
 import torch
 
+from mvadapter import Encoder, FrozenConfig, Inputs, build_adapter
 from mvadapter.embedding.batch import embed_batch, stack_videos
 
 
-def test_stacked_videos_are_padded_with_zeros_after_normalising():
+def test_stacked_videos_are_padded_with_zeros_after_normalising(random_clip):
+    adapter = build_adapter(FrozenConfig(), random_clip)
+    wide = Encoder(random_clip, adapter, inputs=Inputs(num_frames=3))
     videos = [torch.full((2, 3, 4, 4), 255, dtype=torch.uint8), torch.zeros(1, 3, 4, 4).byte()]
 
-    pixels, mask = stack_videos(videos, 3, torch.device("cpu"))
+    pixels, mask = stack_videos(wide, videos)
 
     assert mask.tolist() == [[True, True, False], [True, False, False]]
     assert pixels[~mask].abs().max() == 0
@@ -18,7 +21,7 @@ def test_a_batch_is_embedded_as_the_encoder_embeds_its_pixels(encoder):
 
     embedded = embed_batch(encoder, videos, "float32")
 
-    expected = encoder.embed_videos(*stack_videos(videos, 2, torch.device("cpu")))
+    expected = encoder.embed_videos(*stack_videos(encoder, videos))
     assert torch.equal(embedded, expected)
     assert not embedded.requires_grad
 

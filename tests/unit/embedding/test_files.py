@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from made_videos import write_video
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import stack_videos
 from mvadapter.embedding.files import FileSegments, embed_files
@@ -21,7 +22,7 @@ def embed(encoder, *paths, **settings):
 
 
 def item_of(path, max_segment_seconds=0.5):
-    frames = FrameSettings(num_frames=2, sampling="uniform", image_px=32)
+    frames = FrameSettings(num_frames=2, sampling="uniform", resize=Resize.crop(32))
     return FileSegments(path=str(path), max_segment_seconds=max_segment_seconds, frames=frames)
 
 
@@ -139,9 +140,7 @@ def test_a_picture_of_every_segment_is_that_of_its_frames(videos, encoder):
 
     expected = encoder.embed_videos(
         *stack_videos(
-            [torch.from_numpy(piece.frames) for piece in item_of(videos / "1.mp4").run()],
-            2,
-            torch.device("cpu"),
+            encoder, [torch.from_numpy(piece.frames) for piece in item_of(videos / "1.mp4").run()]
         )
     )
     torch.testing.assert_close(video.vectors, expected, atol=EMBEDDING, rtol=0)

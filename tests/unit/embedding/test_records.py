@@ -3,6 +3,7 @@ import torch
 
 from made_videos import write_video
 from mvadapter import Encoder, FrozenConfig, Inputs, build_adapter
+from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frame_store import store_frames
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
@@ -21,7 +22,7 @@ def record(tmp_path):
 
 
 def store(tmp_path, record, image_px):
-    settings = FrameSettings(num_frames=4, sampling="uniform", image_px=image_px)
+    settings = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(image_px))
     store_frames(tmp_path / "t.csv", [record], settings, num_workers=1)
 
 

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from made_clips import write_random_clip
+from made_training import made_training
 from mvadapter import (
     Backbone,
     Encoder,
@@ -29,7 +30,7 @@ def encoder(random_clip):
 
 @pytest.fixture
 def folder(encoder, tmp_path):
-    save_adapter(encoder, tmp_path / "adapter", {"metrics": {"recall_at_1": 42.0}})
+    save_adapter(encoder, tmp_path / "adapter", made_training())
     return tmp_path / "adapter"
 
 
@@ -38,7 +39,7 @@ def test_a_folder_keeps_settings_inputs_and_training(folder, encoder, random_cli
 
     assert again.adapter.config == encoder.adapter.config
     assert again.inputs == encoder.inputs
-    assert read_record(folder).training == {"metrics": {"recall_at_1": 42.0}}
+    assert read_record(folder).training == made_training()
 
 
 def test_the_model_card_says_what_it_is(folder):

@@ -7,14 +7,10 @@ import torch
 
 from mvadapter import dual_softmax, query_bank_norm, retrieval_metrics
 from mvadapter.errors import ConfigError
-from mvadapter.evaluation.measure import (
-    direction_table,
-    directions_table,
-    evaluate_scores,
-    labelled_directions,
-    protocol_of,
-)
+from mvadapter.evaluation.evaluate_scores import evaluate_scores
+from mvadapter.evaluation.measure import rank_scores
 from mvadapter.evaluation.metrics import RetrievalMetrics, RetrievalReport
+from mvadapter.evaluation.results import DirectionResult
 from mvadapter.scoring.blocks import ScoreBlocks
 
 OWNERS = torch.arange(30) % 20
@@ -33,7 +29,7 @@ def bank():
 
 
 def measured(scores, **options):
-    return evaluate_scores(ScoreBlocks.of_matrix(scores), OWNERS, **options)
+    return rank_scores(ScoreBlocks.of_matrix(scores), OWNERS, **options)
 
 
 def test_nothing_is_reranked_unless_asked_for(scores):
@@ -70,7 +66,7 @@ def test_a_bank_of_other_videos_is_refused(scores):
 def test_a_table_holds_every_number_and_an_interval_for_each_recall(scores):
     ranks = measured(scores).plain.text_to_video
 
-    table = direction_table(ranks)
+    table = DirectionResult.from_ranks(ranks).to_dict()
 
     assert {field.name for field in fields(RetrievalMetrics)} | {"recall_sum", "intervals"} == set(
         table
@@ -97,26 +93,20 @@ def test_a_table_holds_every_number_and_an_interval_for_each_recall(scores):
 )
 def test_the_protocol_names_the_directions(owners, protocol, labels):
     matrix = torch.zeros(6, int(owners.max()) + 1)
-    ranks = evaluate_scores(ScoreBlocks.of_matrix(matrix), owners).plain
-    result = {"protocol": protocol_of(ranks), **directions_table(ranks)}
+    result = evaluate_scores(matrix.numpy(), owners)
 
-    assert result["protocol"] == protocol
-    assert [label for label, _ in labelled_directions(result)] == labels
+    assert result.protocol == protocol
+    assert [label for label, _ in result.labelled()] == labels
 
 
 def test_reranked_numbers_carry_their_names(scores, bank):
-    evaluation = measured(scores, temperature=5.0, bank=ScoreBlocks.of_matrix(bank))
-    result = {
-        "protocol": "many-captions",
-        **directions_table(evaluation.plain),
-        "dual_softmax": directions_table(evaluation.dual_softmax),
-        "query_bank_norm": {
-            "num_bank_captions": 9,
-            "text_to_video": direction_table(evaluation.query_bank_norm),
-        },
-    }
+    result = evaluate_scores(
+        scores.numpy(), OWNERS.numpy(), dual_softmax=0.2, bank_scores=bank.numpy()
+    )
 
-    labels = [label for label, _ in labelled_directions(result)]
+    labels = [label for label, _ in result.labelled()]
+
+    assert result.dual_softmax.temperature == 5.0
 
     assert labels[3] == "text to video, every caption, dual softmax (transductive)"
     assert labels[6] == "text to video, every caption, QB-Norm (bank of 9 captions)"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,14 +7,13 @@ import pytest
 import torch
 
 from mvadapter.errors import ConfigError, DataError
+from mvadapter.evaluation.evaluate_scores import evaluate_scores
 from mvadapter.evaluation.rank_table import (
     compare_ranks,
     rank_table,
     read_rank_table,
     write_rank_table,
 )
-from mvadapter.evaluation.ranks import retrieval_ranks
-from mvadapter.scoring.blocks import ScoreBlocks
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 # By hand: caption 1 finds its video second, behind a; b's best caption is its second.
@@ -23,8 +23,8 @@ CAPTIONS = ['it\'s, "a"\nline', "two", "three"]
 
 
 def made_table(scores=SCORES, captions=CAPTIONS, videos=("a", "b"), owners=OWNERS):
-    ranks = retrieval_ranks(ScoreBlocks.of_matrix(scores), owners)
-    return rank_table(ranks, captions, videos)
+    result = evaluate_scores(np.asarray(scores), np.asarray(owners))
+    return rank_table(dataclasses.replace(result, captions=captions, videos=videos))
 
 
 def test_a_row_says_where_a_querys_right_item_came():
@@ -98,7 +98,7 @@ def test_a_file_that_holds_no_ranks_is_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(
-        DataError, match=f"{name}: not the ranks that `evaluate --ranks` writes: .+"
+        DataError, match=f"{name}: not a file of ranks that `mvadapter evaluate` writes: .+"
     ):
         read_rank_table(tmp_path / name)
 
@@ -106,7 +106,7 @@ def test_a_file_that_holds_no_ranks_is_one_line(tmp_path, name, content):
 def test_a_parquet_file_of_something_else_is_one_line(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "r.parquet")
 
-    with pytest.raises(DataError, match=r"r.parquet: not the ranks"):
+    with pytest.raises(DataError, match=r"r.parquet: not a file of ranks"):
         read_rank_table(tmp_path / "r.parquet")
 
 
@@ -123,10 +123,10 @@ def test_a_better_system_is_told_from_a_worse_one():
 
     assert list(found) == ["text_to_video", "video_to_text", "video_to_text_all_captions"]
     first = found["text_to_video"]["recall_at_1"]
-    assert 0 < first["low"] < first["mean"] < first["high"]
-    assert first["p_value"] < 0.01
+    assert 0 < first.low < first.mean < first.high
+    assert first.p_value < 0.01
     back = compare_ranks(theirs, ours, confidence_percent=95.0)
-    assert back["text_to_video"]["recall_at_1"]["mean"] == -first["mean"]
+    assert back["text_to_video"]["recall_at_1"].mean == -first.mean
 
 
 def test_the_best_own_caption_may_be_another_one():

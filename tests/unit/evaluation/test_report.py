@@ -1,4 +1,4 @@
-import json
+import dataclasses
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mvadapter.evaluation.measure import directions_table, evaluate_scores, protocol_of
+from mvadapter.data.records import Record
+from mvadapter.evaluation.evaluate_scores import evaluate_scores
 from mvadapter.evaluation.rank_table import compare_ranks, rank_table
-from mvadapter.evaluation.ranks import QueryRanks, retrieval_ranks
-from mvadapter.evaluation.report import Names, choose_examples, rank_bins, write_report
-from mvadapter.scoring.blocks import ScoreBlocks
+from mvadapter.evaluation.ranks import QueryRanks
+from mvadapter.evaluation.report import choose_examples, rank_bins, write_report
+from mvadapter.evaluation.results import AgainstResult, EvaluatedData
 
 EVIL = "<script>document.title = 'caught'</script><style>*{display:none}</style>\" onerror=\"x"
 NUM_VIDEOS = 40
@@ -34,33 +35,25 @@ def page(tmp_path_factory):
     owners = torch.arange(60) % NUM_VIDEOS
     scores = torch.rand(60, NUM_VIDEOS, generator=generator)
     scores[torch.arange(60), owners] += 0.4
-    blocks = ScoreBlocks.of_matrix(scores)
-    evaluation = evaluate_scores(blocks, owners, temperature=100.0)
     captions = [f"{EVIL} {number}" for number in range(60)]
     videos = [f"{EVIL} {number}.mp4" for number in range(NUM_VIDEOS)]
-    table = rank_table(evaluation.plain, captions, videos)
-    result = {
-        "protocol": protocol_of(evaluation.plain),
-        "encoder": f"an encoder {EVIL}",
-        "selection": f"TEST split {EVIL}",
-        "split": EVIL,
-        "num_videos": NUM_VIDEOS,
-        "num_captions": 60,
-        "confidence_percent": 95.0,
-        **directions_table(evaluation.plain),
-        "dual_softmax": {"temperature": 100.0, **directions_table(evaluation.dual_softmax)},
-        "against": {
-            "ranks": EVIL,
-            "differences": compare_ranks(table, table, confidence_percent=95.0),
-        },
-        "skipped": {EVIL: f"no frames {EVIL}"},
-        "missing": [EVIL],
-        "dropped_videos": 2,
-        "dropped_queries": 3,
-    }
+    result = dataclasses.replace(
+        evaluate_scores(scores.numpy(), owners.numpy(), dual_softmax=100.0),
+        encoder=f"an encoder {EVIL}",
+        selection=f"the test split {EVIL}",
+        is_selected_on_test=True,
+        data=EvaluatedData(
+            split=EVIL, skipped={EVIL: f"no frames {EVIL}"}, dropped={EVIL: 2, f"{EVIL} 2": 1}
+        ),
+        captions=captions,
+        videos=videos,
+        records=[Record(id=name, video=Path(name), captions=()) for name in videos],
+    )
+    table = rank_table(result)
+    differences = compare_ranks(table, table, confidence_percent=95.0)
+    result = dataclasses.replace(result, against=AgainstResult(ranks=EVIL, differences=differences))
     path = tmp_path_factory.mktemp("a report") / "report.html"
-    names = Names(captions=captions, videos=videos, frames=painted_frames)
-    write_report(path, json.loads(json.dumps(result)), evaluation.plain, names)
+    write_report(path, result, lambda record: painted_frames(result.records.index(record)))
     return path
 
 
@@ -115,15 +108,10 @@ def test_headings_go_down_one_step_at_a_time_and_pictures_have_words(tags):
 
 
 def test_a_page_without_records_has_no_pictures(tmp_path):
-    ranks = retrieval_ranks(ScoreBlocks.of_matrix(torch.eye(3)), range(3))
-    result = {
-        "protocol": "one-caption", "encoder": "scores.npy", "selection": None, "num_videos": 3,
-        "num_captions": 3, "confidence_percent": 95.0, **directions_table(ranks), "skipped": {},
-        "missing": [], "dropped_videos": 0, "dropped_queries": 0,
-    }  # fmt: skip
-    names = Names(captions=list("abc"), videos=["a", "b", "\udcff.mp4"], frames=lambda _: None)
+    result = evaluate_scores(np.eye(3), name="scores.npy")
+    result = dataclasses.replace(result, videos=["a", "b", "\udcff.mp4"])
 
-    write_report(tmp_path / "report.html", result, ranks, names)
+    write_report(tmp_path / "report.html", result)
 
     text = (tmp_path / "report.html").read_text()
     assert "<img" not in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mvadapter.index.writer import VideoIndex
+from mvadapter.index.video_index import VideoIndex
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from mvadapter.index.find import find_videos
+from mvadapter.index.find import FileProblem, find_videos
 
 
 def names(found):
@@ -40,7 +40,9 @@ def test_links_to_folders_are_followed_but_not_round_and_round(tmp_path):
 def test_what_is_not_there_is_reported(tmp_path):
     found = find_videos([str(tmp_path / "nothing.mp4")])
 
-    assert found.problems == [(tmp_path / "nothing.mp4", "no such file or directory")]
+    assert found.problems == [
+        FileProblem(path=tmp_path / "nothing.mp4", reason="no such file or directory")
+    ]
 
 
 def test_a_link_that_leads_nowhere_is_reported(tmp_path):
@@ -48,7 +50,9 @@ def test_a_link_that_leads_nowhere_is_reported(tmp_path):
 
     found = find_videos([str(tmp_path)])
 
-    assert found.problems == [(tmp_path / "a.mp4", "no such file or directory")]
+    assert found.problems == [
+        FileProblem(path=tmp_path / "a.mp4", reason="no such file or directory")
+    ]
 
 
 def test_a_pipe_is_reported_and_not_waited_for(tmp_path):
@@ -56,7 +60,9 @@ def test_a_pipe_is_reported_and_not_waited_for(tmp_path):
 
     found = find_videos([str(tmp_path)])
 
-    assert found.problems == [(tmp_path / "a.mp4", "is not an ordinary file")]
+    assert found.problems == [
+        FileProblem(path=tmp_path / "a.mp4", reason="is not an ordinary file")
+    ]
 
 
 def test_a_name_that_is_not_utf8_is_reported(tmp_path):
@@ -65,4 +71,6 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path):
 
     found = find_videos([str(tmp_path)])
 
-    assert found.problems == [(path, "its name is not valid UTF-8; rename it")]
+    assert found.problems == [
+        FileProblem(path=path, reason="its name is not valid UTF-8; rename it")
+    ]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvadapter.errors import ConfigError
-from mvadapter.index.moments import Segments, find_moments
+from mvadapter.index.moments import Moment, Segments, find_moments
 
 
 def segments_of(*lengths: int, gap_after: int | None = None) -> Segments:
@@ -89,6 +89,40 @@ def test_without_segments_there_are_no_moments():
 def test_no_moments_at_all_cannot_be_asked_for():
     with pytest.raises(ConfigError, match="top must be at least 1, got 0"):
         find_moments(segments_of(1), scores_of(0.5), top=0)
+
+
+def test_a_moment_becomes_plain_values():
+    moment = Moment(path=Path("/a.mp4"), start_seconds=1.0, end_seconds=2.5, score=0.25)
+
+    assert moment.to_dict() == {
+        "path": "/a.mp4",
+        "start_seconds": 1.0,
+        "end_seconds": 2.5,
+        "score": 0.25,
+    }
+
+
+def test_segments_of_a_folder_are_not_those_of_a_folder_whose_name_begins_alike():
+    segments = Segments(
+        paths=("/a/1.mp4", "/ab/1.mp4"),
+        video=np.array([0, 0, 1]),
+        start_seconds=np.array([0.0, 1.0, 0.0]),
+        end_seconds=np.array([1.0, 2.0, 1.0]),
+        vectors=np.zeros((3, 2), dtype=np.float32),
+    )
+
+    assert segments.in_places(["/a"]).tolist() == [True, True, False]
+    assert segments.in_places(["/ab/1.mp4"]).tolist() == [False, False, True]
+
+
+def test_a_moment_does_not_grow_over_segments_that_are_no_candidates():
+    is_candidate = np.array([True, True, False, True])
+
+    moments = find_moments(
+        segments_of(4), scores_of(0.1, 0.9, 0.9, 0.8), top=10, is_candidate=is_candidate
+    )
+
+    assert spans(moments) == [("a.mp4", 1.0, 2.0), ("a.mp4", 3.0, 4.0), ("a.mp4", 0.0, 1.0)]
 
 
 @st.composite

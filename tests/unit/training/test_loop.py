@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from mvadapter import load_adapter
+from mvadapter.data.splits import split_records
 from mvadapter.encoder.checkpoint import read_record
 from mvadapter.errors import DataError, TrainingError
-from mvadapter.training.loop import RunOptions, selection_score, split_records, train
+from mvadapter.training.loop import RunOptions, selection_score, train_recipe
 from mvadapter.training.recipe import read_recipe
 
 
@@ -50,26 +51,26 @@ def test_training_lowers_the_loss(recipe, records, tmp_path):
     losses = []
     options = RunOptions(on_step=lambda _done, _total, loss: losses.append(loss))
 
-    train(change(recipe, epochs=8, learning_rate=5e-3), records, tmp_path, options)
+    train_recipe(change(recipe, epochs=8, learning_rate=5e-3), records, tmp_path, options)
 
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
 
 
 def test_the_folder_holds_the_best_adapter_and_what_made_it(recipe, records, tmp_path):
-    result = train(recipe, records, tmp_path)
+    result = train_recipe(recipe, records, tmp_path)
 
     assert result.is_finished
     encoder = load_adapter(tmp_path)
     assert encoder.inputs == recipe.inputs
     record = read_record(tmp_path)
-    assert record.training["recipe"] == recipe.as_table()
-    assert record.training["epoch"] == result.best_epoch
-    assert record.training["metrics"] == result.metrics
-    assert "held-out 2 of the train split" in record.training["selection"]
+    assert record.training.recipe == recipe.as_table()
+    assert record.training.epoch == result.best_epoch
+    assert record.training.metrics == result.metrics
+    assert "held-out 2 of the train split" in record.training.selection
 
 
 def test_the_log_has_a_line_for_each_step_and_epoch(recipe, records, tmp_path):
-    result = train(recipe, records, tmp_path)
+    result = train_recipe(recipe, records, tmp_path)
 
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == list(range(result.num_steps))
@@ -79,29 +80,29 @@ def test_the_log_has_a_line_for_each_step_and_epoch(recipe, records, tmp_path):
 
 def test_the_same_seed_gives_the_same_bits(recipe, records, tmp_path):
     for name in ("one", "two"):
-        train(recipe, records, tmp_path / name)
+        train_recipe(recipe, records, tmp_path / name)
 
     assert same(weights_in(tmp_path / "one"), weights_in(tmp_path / "two"))
 
 
 def test_another_seed_gives_others(recipe, records, tmp_path):
-    train(recipe, records, tmp_path / "one")
-    train(change(recipe, seed=1), records, tmp_path / "two")
+    train_recipe(recipe, records, tmp_path / "one")
+    train_recipe(change(recipe, seed=1), records, tmp_path / "two")
 
     assert not same(weights_in(tmp_path / "one"), weights_in(tmp_path / "two"))
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 5])
 def test_a_stopped_run_goes_on_bit_by_bit(recipe, records, tmp_path, stop_after):
-    whole = train(recipe, records, tmp_path / "whole")
+    whole = train_recipe(recipe, records, tmp_path / "whole")
     steps = []
     options = RunOptions(
         on_step=lambda done, _total, _loss: steps.append(done),
         should_stop=lambda: len(steps) == stop_after,
     )
 
-    stopped = train(recipe, records, tmp_path / "parts", options)
-    resumed = train(recipe, records, tmp_path / "parts")
+    stopped = train_recipe(recipe, records, tmp_path / "parts", options)
+    resumed = train_recipe(recipe, records, tmp_path / "parts")
 
     assert (stopped.step, stopped.is_finished) == (stop_after, False)
     assert same(weights_in(tmp_path / "whole"), weights_in(tmp_path / "parts"))
@@ -111,48 +112,48 @@ def test_a_stopped_run_goes_on_bit_by_bit(recipe, records, tmp_path, stop_after)
 
 
 def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
-    first = train(recipe, records, tmp_path)
+    first = train_recipe(recipe, records, tmp_path)
     steps = []
 
-    again = train(recipe, records, tmp_path, RunOptions(on_step=lambda *_: steps.append(1)))
+    again = train_recipe(recipe, records, tmp_path, RunOptions(on_step=lambda *_: steps.append(1)))
 
     assert again == first
     assert steps == []
 
 
 def test_another_recipe_does_not_continue_a_run(recipe, records, tmp_path):
-    train(recipe, records, tmp_path)
+    train_recipe(recipe, records, tmp_path)
 
     with pytest.raises(TrainingError, match=r"holds a run with train\.seed = 0, now 1"):
-        train(change(recipe, seed=1), records, tmp_path)
+        train_recipe(change(recipe, seed=1), records, tmp_path)
 
 
 def test_other_data_does_not_continue_a_run(recipe, records, tmp_path):
-    train(recipe, records, tmp_path)
+    train_recipe(recipe, records, tmp_path)
     other = [dataclasses.replace(records[0], captions=("new",)), *records[1:]]
 
     with pytest.raises(TrainingError, match="holds a run with other videos or captions"):
-        train(recipe, other, tmp_path)
+        train_recipe(recipe, other, tmp_path)
 
 
 def test_a_run_goes_on_where_its_data_were_moved(recipe, records, tmp_path):
-    train(recipe, records, tmp_path / "out", RunOptions(should_stop=lambda: True))
+    train_recipe(recipe, records, tmp_path / "out", RunOptions(should_stop=lambda: True))
     place = Path(recipe.data.path)
     moved = place.parent.with_name(f"{place.parent.name}-moved")
     shutil.copytree(place.parent, moved)
     data = dataclasses.replace(recipe.data, path=str(moved / place.name))
     there = dataclasses.replace(recipe, data=data)
 
-    train(there, there.records(tmp_path), tmp_path / "out")
+    train_recipe(there, there.records(tmp_path), tmp_path / "out")
 
-    assert read_record(tmp_path / "out").training["recipe"] == there.as_table()
+    assert read_record(tmp_path / "out").training.recipe == there.as_table()
 
 
 def test_what_is_held_out_is_named_before_the_data_that_it_changes(recipe, records, tmp_path):
-    train(recipe, records, tmp_path)
+    train_recipe(recipe, records, tmp_path)
 
     with pytest.raises(TrainingError, match=r"train\.holdout_percent = 25\.0, now 50\.0"):
-        train(change(recipe, holdout_percent=50.0), records, tmp_path)
+        train_recipe(change(recipe, holdout_percent=50.0), records, tmp_path)
 
 
 def test_equal_sums_of_recalls_are_equal_whatever_order_they_are_added_in():
@@ -167,11 +168,11 @@ def test_equal_sums_of_recalls_are_equal_whatever_order_they_are_added_in():
 
 
 def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
-    train(recipe, records, tmp_path)
+    train_recipe(recipe, records, tmp_path)
     (tmp_path / "run" / "state.safetensors").write_bytes(b"no")
 
     with pytest.raises(TrainingError, match=r"the run's state cannot be read .* to start over"):
-        train(recipe, records, tmp_path)
+        train_recipe(recipe, records, tmp_path)
 
 
 def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
@@ -179,7 +180,7 @@ def test_a_bad_video_is_left_out_and_reported(recipe, records, tmp_path):
     bad.write_text("no video")
     records = [dataclasses.replace(records[0], video=bad), *records[1:]]
 
-    result = train(change(recipe, holdout_percent=0.0), records, tmp_path / "adapter")
+    result = train_recipe(change(recipe, holdout_percent=0.0), records, tmp_path / "adapter")
 
     assert result.is_finished
     assert list(result.skipped) == [records[0].id]
@@ -191,9 +192,9 @@ def test_a_split_without_one_readable_video_is_refused_at_once(recipe, records, 
     options = RunOptions(on_step=lambda *_: steps.append(1))
 
     with pytest.raises(DataError, match=r"none of the \d+ videos can be read; .*gone 0\.mp4"):
-        train(recipe, gone, tmp_path / "adapter", options)
+        train_recipe(recipe, gone, tmp_path / "adapter", options)
     with pytest.raises(TrainingError, match=r"^0\.mp4 alone of \d+ videos can be read"):
-        train(recipe, [records[0], *gone[1:]], tmp_path / "other", options)
+        train_recipe(recipe, [records[0], *gone[1:]], tmp_path / "other", options)
     assert not steps
 
 
@@ -203,10 +204,10 @@ def test_a_finished_run_is_told_again_without_its_videos(recipe, records, tmp_pa
         dataclasses.replace(record, video=tmp_path / "videos" / record.video.name)
         for record in records
     ]
-    told = train(recipe, copies, tmp_path / "adapter")
+    told = train_recipe(recipe, copies, tmp_path / "adapter")
     shutil.rmtree(tmp_path / "videos")
 
-    assert train(recipe, copies, tmp_path / "adapter") == told
+    assert train_recipe(recipe, copies, tmp_path / "adapter") == told
 
 
 def test_groups_are_held_out_whole(recipe, records):
@@ -215,7 +216,7 @@ def test_groups_are_held_out_whole(recipe, records):
         for position, record in enumerate(records)
     ]
 
-    parts = split_records(twins, change(recipe, holdout_percent=40.0))
+    parts = split_records(twins, change(recipe, holdout_percent=40.0).splits)
 
     assert parts.selection
     assert not {r.group for r in parts.train} & {r.group for r in parts.selection}
@@ -233,30 +234,34 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(
     )
 
     with pytest.raises(TrainingError, match="the loss became .*lower learning_rate"):
-        train(recipe, records, tmp_path)
+        train_recipe(recipe, records, tmp_path)
 
     assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
 def test_the_test_split_is_never_touched(recipe, records):
-    parts = split_records(records, recipe)
+    parts = split_records(records, recipe.splits)
 
     assert {record.split for record in (*parts.train, *parts.selection)} == {"train"}
     assert not {r.video for r in parts.train} & {r.video for r in parts.selection}
 
 
 def test_the_held_out_part_does_not_depend_on_the_seed(recipe, records):
-    assert split_records(records, recipe) == split_records(records, change(recipe, seed=5))
+    assert split_records(records, recipe.splits) == split_records(
+        records, change(recipe, seed=5).splits
+    )
 
 
 def test_selecting_on_test_marks_the_result(recipe, records, tmp_path):
-    train(change(recipe, select_on="test", epochs=1), records, tmp_path)
+    train_recipe(change(recipe, select_on="test", epochs=1), records, tmp_path)
 
-    assert read_record(tmp_path).training["selection"].startswith("TEST SPLIT")
+    training = read_record(tmp_path).training
+    assert training.data.splits.select_on == "test"
+    assert training.selection == "the test split, whose numbers are therefore too good"
 
 
 def test_with_too_few_videos_the_last_epoch_is_kept(recipe, records, tmp_path):
-    result = train(change(recipe, holdout_percent=5.0), records, tmp_path)
+    result = train_recipe(change(recipe, holdout_percent=5.0), records, tmp_path)
 
     assert result.best_epoch == 2
     assert result.metrics == {}
@@ -264,14 +269,14 @@ def test_with_too_few_videos_the_last_epoch_is_kept(recipe, records, tmp_path):
 
 def test_one_video_cannot_train(recipe, records):
     with pytest.raises(TrainingError, match="needs at least 2 videos in split 'train', found 1"):
-        split_records(records[:1], recipe)
+        split_records(records[:1], recipe.splits)
 
 
 def test_a_frozen_clip_has_nothing_to_train(recipe, records, tmp_path):
     from mvadapter import FrozenConfig
 
     with pytest.raises(TrainingError, match="'frozen' has nothing to train"):
-        train(dataclasses.replace(recipe, method=FrozenConfig()), records, tmp_path)
+        train_recipe(dataclasses.replace(recipe, method=FrozenConfig()), records, tmp_path)
 
 
 def test_the_recipe_names_the_splits_that_train_and_test(recipe, records):
@@ -282,7 +287,7 @@ def test_the_recipe_names_the_splits_that_train_and_test(recipe, records):
     data = dataclasses.replace(recipe.data, train_split="train-9k", test_split="1k-A")
     recipe = dataclasses.replace(change(recipe, select_on="test"), data=data)
 
-    parts = split_records(renamed, recipe)
+    parts = split_records(renamed, recipe.splits)
 
     assert {record.split for record in parts.train} == {"train-9k"}
     assert {record.split for record in parts.selection} == {"1k-A"}
@@ -292,11 +297,11 @@ def test_a_train_split_that_no_row_has_is_refused_with_the_ones_there_are(recipe
     data = dataclasses.replace(recipe.data, train_split="train-9k")
 
     with pytest.raises(TrainingError, match="no row has split 'train-9k', only test, train"):
-        split_records(records, dataclasses.replace(recipe, data=data))
+        split_records(records, dataclasses.replace(recipe, data=data).splits)
 
 
 def test_what_is_tested_does_not_train(recipe, records):
     leak = dataclasses.replace(records[0], split="test")
 
     with pytest.raises(TrainingError, match=r"'0\.mp4' is in split 'train' and in split 'test'"):
-        split_records([*records, leak], recipe)
+        split_records([*records, leak], recipe.splits)

@@ -14,7 +14,7 @@ from mvadapter.adapters.build import count_trainable
 from mvadapter.comparison.plan import check_plan, read_plan
 from mvadapter.data.records import Record
 from mvadapter.datasets.catalog import DATASETS
-from mvadapter.training.loop import RunOptions, train
+from mvadapter.training.loop import RunOptions, train_recipe
 from mvadapter.training.recipe import dataset_settings, read_recipe
 
 _FOLDER = Path(__file__).parents[3] / "recipes"
@@ -108,7 +108,7 @@ def test_a_recipe_takes_a_step(name, records, random_clip_folder, tmp_path):
     )
     torch.manual_seed(0)
 
-    result = train(recipe, records, tmp_path / "adapter", RunOptions())
+    result = train_recipe(recipe, records, tmp_path / "adapter", RunOptions())
 
     assert result.is_finished
     assert result.step == 1

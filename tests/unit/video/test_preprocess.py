@@ -5,12 +5,11 @@ import pytest
 import torch
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from mvadapter.backbone.recipes import OPENAI_MEAN, OPENAI_STD, PixelRecipe, Resize
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.video import preprocess
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import (
-    IMAGE_MEAN,
-    IMAGE_STD,
     normalise,
     pad_frames,
     resize_and_crop,
@@ -62,11 +61,12 @@ def test_pixels_are_those_of_transformers_on_real_frames(name):
     assert np.abs(ours.numpy() - as_transformers_does(images, 224)).max() <= 2
 
 
-def test_the_way_of_other_devices_agrees_with_the_cpu():
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_the_way_of_other_devices_agrees_with_the_cpu(interpolation):
     stack = torch.randint(0, 256, (2, 3, 41, 57), dtype=torch.uint8)
-    on_cpu = preprocess._resize(stack, (20, 27))
+    on_cpu = preprocess._scale(stack, (20, 27), interpolation)
 
-    elsewhere = preprocess._resize_as_floats(stack, (20, 27))
+    elsewhere = preprocess._scale_as_floats(stack, (20, 27), interpolation)
 
     assert (on_cpu.int() - elsewhere.int()).abs().max() <= 2
 
@@ -80,9 +80,9 @@ def test_arrays_and_tensors_give_the_same_pixels():
 def test_normalised_pixels_have_the_mean_and_spread_of_clip():
     grey = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
 
-    pixels = normalise(grey)
+    pixels = normalise(grey, PixelRecipe.openai(2))
 
-    expected = [(1 - mean) / spread for mean, spread in zip(IMAGE_MEAN, IMAGE_STD, strict=True)]
+    expected = [(1 - mean) / spread for mean, spread in zip(OPENAI_MEAN, OPENAI_STD, strict=True)]
     torch.testing.assert_close(pixels[0, :, 0, 0], torch.tensor(expected))
 
 
@@ -92,7 +92,9 @@ def test_to_pixels_resizes_crops_and_normalises():
     pixels = to_pixels(images, 16)
 
     assert pixels.shape == (3, 3, 16, 16)
-    torch.testing.assert_close(pixels, normalise(resize_and_crop(images, 16)))
+    torch.testing.assert_close(
+        pixels, normalise(resize_and_crop(images, 16), PixelRecipe.openai(16))
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -124,3 +126,22 @@ def test_frames_without_pixels_and_sizes_below_one_are_refused():
         resize_and_crop(np.zeros((0, 4, 4, 3), np.uint8), 8)
     with pytest.raises(ConfigError, match="size_px must be at least 1, got 0"):
         resize_and_crop(np.zeros((1, 4, 4, 3), np.uint8), 0)
+
+
+@pytest.mark.parametrize(("resample", "interpolation"), [(2, "bilinear"), (3, "bicubic")])
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_every_recipe_gives_the_pixels_of_transformers(resample, interpolation, fit):
+    images = np.random.default_rng(0).integers(0, 256, (2, 61, 100, 3)).astype(np.uint8)
+    how = Resize(size_px=32, short_side_px=40 if fit == "crop" else 32, fit=fit,
+                 interpolation=interpolation)  # fmt: skip
+    size = {"shortest_edge": 40} if fit == "crop" else {"height": 32, "width": 32}
+    processor = CLIPImageProcessorPil(
+        size=size, crop_size=32, resample=resample, image_mean=[0.5] * 3, image_std=[0.25] * 3
+    )
+
+    recipe = PixelRecipe(resize=how, mean=(0.5,) * 3, std=(0.25,) * 3)
+    ours = to_pixels(images, recipe)
+
+    theirs = processor(list(images), return_tensors="pt")["pixel_values"]
+    # At most 2 of 255 apart, as bytes.
+    assert (ours - theirs).abs().max() <= 2 / 255 / 0.25 + 1e-6

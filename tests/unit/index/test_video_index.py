@@ -8,6 +8,7 @@ import torch
 
 from held import held_at
 from made_clips import write_random_clip
+from made_training import made_training
 from made_videos import with_hole, write_tone
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
@@ -16,16 +17,17 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
-from mvadapter.index.writer import VideoIndex, name_of_folder
+from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError, UnknownNameError
+from mvadapter.index.video_index import VideoIndex
+from mvadapter.index.views import name_of_folder
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
-from tolerances import EMBEDDING, rounding
+from tolerances import EMBEDDING
 
 
-def held(index):
-    """Each segment as (file name, its number in the video), and the index's paths."""
-    segments = index.segments()
+def held(index, view=None):
+    """Each segment of a view as (file name, when it begins)."""
+    segments = index.view(view).segments
     names = [segments.paths[video].rsplit("/", 1)[-1] for video in segments.video]
     return sorted(zip(names, segments.start_seconds.round(3).tolist(), strict=True))
 
@@ -43,7 +45,7 @@ def other_encoder(tmp_path):
 
 @pytest.fixture
 def trained(random_clip):
-    """An encoder whose adapter sees things in another way than CLIP."""
+    """An encoder whose adapter embeds in another way than CLIP."""
     adapter = build_adapter(MvAdapterConfig(bottleneck_width=8), random_clip)
     with torch.no_grad():
         for parameter in adapter.parameters():
@@ -57,36 +59,25 @@ def test_videos_are_indexed_in_segments_and_found_again_after_reopening(index, v
     reopened = VideoIndex.open(index.folder, backbone=random_clip)
     assert report.num_added == 4
     assert held(reopened) == expected(0, 1, 2, 3)
-    assert reopened.adapters == ("frozen",)
-    assert reopened.search("a cat") == index.search("a cat")
+    assert reopened.views == ("frozen",)
+    assert reopened.view().search("a cat") == index.view().search("a cat")
 
 
-def test_an_index_opens_without_being_told_its_clip(index, videos):
+def test_an_index_opens_without_naming_its_clip(index, videos):
     index.add(videos / "0.mp4")
 
-    assert VideoIndex.open(index.folder).search("a cat") == index.search("a cat")
+    reopened = VideoIndex.open(index.folder)
 
-
-def test_the_best_moment_is_the_segment_that_brute_force_finds(index, videos, encoder):
-    index.add(videos)
-    segments = index.segments()
-    scores = segments.vectors @ encoder.embed_captions(["a cat"])[0].numpy()
-
-    found = index.search("a cat", top=100)
-
-    best = int(np.argmax(scores))
-    assert found[0].score == pytest.approx(float(scores[best]), rel=0, abs=rounding(16))
-    assert str(found[0].path) == segments.paths[segments.video[best]]
-    assert found[0].start_seconds <= segments.start_seconds[best] < found[0].end_seconds
+    assert reopened.view().search("a cat") == index.view().search("a cat")
 
 
 def test_stored_vectors_are_those_of_the_encoder(index, videos, encoder):
-    index.add(videos / "1.mp4")
+    index.add(videos / "1.mp4", precision="float32")
 
     frames = read_segment(videos / "1.mp4", 2, 0.5, 1.0)
     pixels, mask = pad_frames([to_pixels(frames.images, 32)], 2)
     vector = encoder.embed_videos(pixels, mask)[0].numpy()
-    np.testing.assert_allclose(index.segments().vectors[1], vector, atol=EMBEDDING, rtol=0)
+    np.testing.assert_allclose(index.view().segments.vectors[1], vector, atol=EMBEDDING, rtol=0)
 
 
 def test_only_what_changed_is_embedded_again(index, videos):
@@ -96,7 +87,7 @@ def test_only_what_changed_is_embedded_again(index, videos):
     shutil.copy(videos / "2.mp4", videos / "4.mp4")
     done = []
 
-    report = index.add(videos, on_progress=lambda *told: done.append(told))
+    report = index.add(videos, on_progress=lambda *progress: done.append(progress))
 
     assert (report.num_changed, report.num_removed, report.num_added) == (1, 1, 1)
     assert report.num_unchanged == 2
@@ -118,14 +109,15 @@ def test_without_paths_all_that_was_added_is_brought_up_to_date(index, videos):
 
 def test_a_moved_folder_keeps_its_vectors_under_the_new_paths(index, videos):
     index.add(videos)
-    vectors = index.segments().vectors
+    vectors = index.view().segments.vectors
     moved = videos.rename(videos.with_name("it's moved"))
 
     report = index.add(moved)
 
     assert (report.num_moved, report.num_added, report.num_removed) == (4, 0, 0)
-    assert all(path.startswith(str(moved)) for path in index.segments().paths)
-    np.testing.assert_array_equal(index.segments().vectors, vectors)
+    segments = index.view().segments
+    assert all(path.startswith(str(moved)) for path in segments.paths)
+    np.testing.assert_array_equal(segments.vectors, vectors)
     # The old folder holds nothing any more and is forgotten.
     assert index.add().skipped == ()
 
@@ -138,10 +130,10 @@ def test_files_that_are_no_videos_are_reported_and_end_nothing(index, videos):
     report = index.add([videos, videos / "missing.mp4"])
 
     assert report.num_added == 4
-    assert [(path.name, reason.split(";")[0]) for path, reason in report.skipped] == [
+    assert [(problem.path.name, problem.reason.split(";")[0]) for problem in report.skipped] == [
         ("empty.mp4", "the file is empty"),
         ("missing.mp4", "no such file or directory"),
-        ("text.mp4", report.skipped[2][1].split(";")[0]),
+        ("text.mp4", report.skipped[2].reason.split(";")[0]),
         ("tone.mp4", "holds no video (but audio)"),
     ]
     assert held(index) == expected(0, 1, 2, 3)
@@ -153,7 +145,7 @@ def test_a_video_that_became_unreadable_leaves_the_index(index, videos):
 
     report = index.add(videos)
 
-    assert [path.name for path, _ in report.skipped] == ["3.mp4"]
+    assert [problem.path.name for problem in report.skipped] == ["3.mp4"]
     assert held(index) == expected(0, 1, 2)
 
 
@@ -163,24 +155,17 @@ def test_of_a_damaged_video_the_readable_segments_are_indexed(index, videos, tmp
 
     report = index.add(tmp_path / "hole.mp4")
 
-    ((path, reason),) = report.incomplete
-    assert path == tmp_path / "hole.mp4"
-    assert reason.startswith("2 of 4 segments left out: is damaged")
+    (problem,) = report.incomplete
+    assert problem.path == tmp_path / "hole.mp4"
+    assert problem.reason.startswith("2 of 4 segments left out: is damaged")
     assert (report.num_added, report.skipped) == (1, ())
     assert held(index) == [("hole.mp4", 0.0), ("hole.mp4", 1.5)]
 
 
-def test_an_empty_index_finds_nothing(index):
-    assert index.search("a cat") == []
-
-
-def test_an_empty_query_is_refused(index):
-    with pytest.raises(ConfigError, match="the query is empty"):
-        index.search("  ")
-
-
-def test_an_interrupted_add_leaves_whole_videos_and_goes_on_next_time(index, videos, monkeypatch):
-    monkeypatch.setattr("mvadapter.index.build._BATCH_SEGMENTS", 2)
+def test_an_interrupted_add_leaves_complete_videos_and_continues_next_time(
+    index, videos, monkeypatch
+):
+    monkeypatch.setattr("mvadapter.index.writer._GROUP_SEGMENTS", 2)
 
     def interrupt(done, total, name):
         raise KeyboardInterrupt
@@ -190,9 +175,9 @@ def test_an_interrupted_add_leaves_whole_videos_and_goes_on_next_time(index, vid
 
     after = held(index)
     assert 0 < len(after) < 10
-    whole = {int(name[0]) for name, _ in after}
-    assert after == expected(*sorted(whole))
-    assert index.add(videos).num_unchanged == len(whole)
+    complete = {int(name[0]) for name, _ in after}
+    assert after == expected(*sorted(complete))
+    assert index.add(videos).num_unchanged == len(complete)
     assert held(index) == expected(0, 1, 2, 3)
 
 
@@ -221,34 +206,45 @@ def test_an_open_index_sees_what_another_process_adds(index, videos, random_clip
     assert held(reader) == expected(0, 1)
 
 
-def test_each_adapter_has_vectors_of_its_own_for_the_same_videos(index, videos, trained):
+def test_each_view_has_vectors_of_its_own_for_the_same_videos(index, videos, trained):
     index.add(videos)
-    frozen = index.search("a cat", top=20)
+    frozen = index.view().search("a cat", top=20)
 
-    index.use(trained, name="pets")
+    name = index.add_view(trained, name="pets")
     report = index.add()
 
+    assert name == report.view == index.view().name == "pets"
     assert report.num_added == 4
-    assert index.adapters == ("frozen", "pets")
+    assert index.views == ("frozen", "pets")
     assert held(index) == expected(0, 1, 2, 3)
-    assert index.search("a cat", top=20) != frozen
-    assert index.use("frozen").search("a cat", top=20) == frozen
+    assert index.view().search("a cat", top=20) != frozen
+    assert index.view("frozen").search("a cat", top=20) == frozen
+
+
+def test_videos_are_added_to_the_view_that_is_named(index, videos, trained):
+    index.add_view(trained, name="pets")
+
+    report = index.add(videos, view="frozen")
+
+    assert (report.view, report.num_videos, report.num_segments) == ("frozen", 4, 10)
+    assert held(index, "frozen") == expected(0, 1, 2, 3)
+    assert held(index, "pets") == []
 
 
 def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
     index, videos, trained, random_clip, tmp_path
 ):
-    save_adapter(trained, tmp_path / "pets", training={"recipe": "mine"})
-    index.use(tmp_path / "pets")
+    save_adapter(trained, tmp_path / "pets", training=made_training())
+    index.add_view(tmp_path / "pets")
     index.add(videos / "0.mp4")
     shutil.rmtree(tmp_path / "pets")
 
     reopened = VideoIndex.open(index.folder, backbone=random_clip)
 
-    assert reopened.adapter == "pets"
-    assert reopened.search("a cat") == index.search("a cat")
+    assert reopened.view().name == "pets"
+    assert reopened.view().search("a cat") == index.view().search("a cat")
     saved = json.loads((index.folder / "adapters/pets/adapter_config.json").read_text())
-    assert saved["training"] == {"recipe": "mine"}
+    assert saved["training"]["recipe"] == made_training().recipe
 
 
 @pytest.mark.parametrize(
@@ -264,10 +260,19 @@ def test_an_adapter_folder_is_copied_so_that_the_index_does_without_it(
 def test_an_adapter_folder_may_have_any_name(index, videos, trained, tmp_path, folder, name):
     save_adapter(trained, tmp_path / folder)
 
-    index.use(tmp_path / folder).add(videos / "0.mp4")
+    added = index.add_view(tmp_path / folder)
+    index.add(videos / "0.mp4")
 
-    assert index.adapters == ("frozen", name)
+    assert added == name
+    assert index.views == ("frozen", name)
     assert held(index) == expected(0)
+
+
+def test_a_folder_without_an_adapter_adds_no_view(index, tmp_path):
+    with pytest.raises(AdapterFolderError, match="no adapter here"):
+        index.add_view(tmp_path / "pets")
+
+    assert index.views == ("frozen",)
 
 
 def test_names_that_look_alike_stay_apart():
@@ -276,45 +281,56 @@ def test_names_that_look_alike_stay_apart():
     assert len(names) == 5
 
 
-def test_a_folder_that_was_trained_anew_is_not_taken_for_the_old_one(
+def test_a_folder_that_was_trained_again_is_not_taken_for_the_old_one(
     index, trained, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     save_adapter(trained, "pets")
-    index.use("pets")
+    index.add_view("pets")
     with torch.no_grad():
         next(iter(trained.trainable_parameters().values())).add_(1.0)
     save_adapter(trained, "pets")
 
-    with pytest.raises(IndexFolderError, match="'pets' stands for another adapter"):
-        index.use("pets")
+    with pytest.raises(IndexFolderError, match="'pets' belongs to another adapter"):
+        index.add_view("pets")
 
 
 def test_the_same_adapter_twice_is_one(index, encoder):
-    assert index.use(encoder).adapters == ("frozen",)
+    assert index.add_view(encoder) == "frozen"
+    assert index.views == ("frozen",)
 
 
-def test_a_name_cannot_stand_for_two_adapters(index, trained):
+def test_two_adapters_cannot_have_one_name(index, trained):
     with pytest.raises(
-        IndexFolderError, match=r"'frozen' stands for another adapter .*; give this"
+        IndexFolderError, match=r"'frozen' belongs to another adapter .*; give this"
     ):
-        index.use(trained, name="frozen")
+        index.add_view(trained, name="frozen")
 
-    assert index.adapters == ("frozen",)
+    assert index.views == ("frozen",)
+
+
+def test_a_name_that_cannot_be_a_folder_is_refused_and_leaves_nothing(trained, index, tmp_path):
+    with pytest.raises(ConfigError, match=r"name of a view must consist of .*, got '\.\./pets'"):
+        index.add_view(trained, name="../pets")
+    with pytest.raises(ConfigError, match="name of a view must"):
+        VideoIndex.create(tmp_path / "new", trained, name="../pets")
+
+    assert index.views == ("frozen",)
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_clip_is_refused(index, other_encoder):
     with pytest.raises(IndexFolderError, match=r"made with CLIP .*; use that CLIP, or build a new"):
         VideoIndex.open(index.folder, backbone=other_encoder.backbone)
     with pytest.raises(IndexFolderError, match="made with CLIP"):
-        index.use(other_encoder)
+        index.add_view(other_encoder)
 
 
-def test_an_unknown_adapter_is_named_with_the_known_ones(index):
-    with pytest.raises(UnknownNameError, match=r"adapter 'frozn' .* mean 'frozen'"):
-        index.use("frozn")
+def test_an_unknown_view_is_named_with_the_known_ones(index):
+    with pytest.raises(UnknownNameError, match=r"view 'frozn' .* mean 'frozen'"):
+        index.add(view="frozn")
     with pytest.raises(UnknownNameError, match="Known: frozen"):
-        VideoIndex.open(index.folder, adapter="pets")
+        index.view("pets")
 
 
 def test_exchanged_weights_are_noticed(index, trained, random_clip):
@@ -324,7 +340,7 @@ def test_exchanged_weights_are_noticed(index, trained, random_clip):
     with pytest.raises(
         IndexFolderError, match="not the weights that the videos were embedded with"
     ):
-        VideoIndex.open(index.folder, backbone=random_clip)
+        VideoIndex.open(index.folder, backbone=random_clip).view()
 
 
 def test_an_index_is_not_made_over_something_else(index, encoder, videos):
@@ -351,7 +367,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no index here (index.json is missing); make one with: mvadapter index"),
+        (None, "no index here (index.json is missing); create one with: mvadapter index"),
         ("{", "cannot be read as JSON"),
         ("[]", "expected a JSON object"),
         ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
@@ -364,7 +380,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
         ),
     ],
 )
-def test_a_folder_that_is_no_index_is_told_in_one_line(tmp_path, text, message):
+def test_a_folder_that_is_not_an_index_is_reported_in_one_line(tmp_path, text, message):
     (tmp_path / "notes.txt").write_text("")
     if text is not None:
         (tmp_path / "index.json").write_text(text)
@@ -376,22 +392,20 @@ def test_a_folder_that_is_no_index_is_told_in_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_vectors_are_told_in_one_line(index, random_clip):
+def test_missing_vectors_are_reported_in_one_line(index):
     shutil.rmtree(index.folder / "vectors")
 
     with pytest.raises(IndexFolderError, match="the vectors of 'frozen' cannot be read") as caught:
-        VideoIndex.open(index.folder, backbone=random_clip)
+        index.view()
 
     assert "\n" not in str(caught.value)
 
 
-def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(index, videos):
+def test_after_kill_9_complete_videos_are_there_and_adding_again_adds_the_rest(index, videos):
     for copy in range(4, 12):
         shutil.copy(videos / "3.mp4", videos / f"{copy:02}.mp4")
-    # Batches of 16 segments, of 42 in all: the first has been written, the second not yet.
-    with held_at(
-        "mvadapter.embedding.files:_embed", "index", index.folder, videos, call=3
-    ) as adding:
+    # Groups of 16 segments or more, of 42 in all: the first is stored, the second not yet.
+    with held_at("mvadapter.index.writer:_store", "index", index.folder, videos, call=2) as adding:
         killed = adding.interrupt(signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
 
@@ -408,13 +422,28 @@ def test_after_kill_9_whole_videos_are_there_and_adding_again_completes_them(ind
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_an_absent_or_empty_folder_becomes_an_index(tmp_path, random_clip, exists):
+def test_opening_an_absent_or_empty_folder_creates_nothing(tmp_path, random_clip, exists):
     folder = tmp_path / "new"
     if exists:
         folder.mkdir()
 
-    index = VideoIndex.open(folder, backbone=random_clip)
+    with pytest.raises(IndexFolderError, match=r"no index here .*create one with: .*\.create"):
+        VideoIndex.open(folder, backbone=random_clip)
 
-    assert index.adapters == ("frozen",)
-    assert index.search("a cat") == []
-    assert VideoIndex.open(folder, backbone=random_clip).adapters == ("frozen",)
+    assert folder.exists() == exists
+    assert list(tmp_path.rglob("*")) == ([folder] if exists else [])
+
+
+def test_a_report_becomes_plain_values(index, videos):
+    (videos / "3.mp4").write_text("not a video")
+
+    report = index.add([videos, videos / "missing.mp4"])
+
+    plain = report.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["skipped"][1] == {
+        "path": str(videos / "missing.mp4"),
+        "reason": "no such file or directory",
+    }
+    assert (plain["view"], plain["num_added"], plain["num_videos"]) == ("frozen", 3, 3)
+    assert (plain["num_segments"], plain["incomplete"]) == (6, [])

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from mvadapter.index.find import find_videos
-from mvadapter.index.plan import plan_changes
+from mvadapter.index.changes import find_changes
+from mvadapter.index.find import FileProblem, find_videos
 
 
 def look(*sources):
@@ -15,17 +15,17 @@ def touch(path, text="video"):
     return path
 
 
-def test_new_changed_and_unchanged_videos_are_told_apart(tmp_path):
+def test_new_changed_and_unchanged_videos_are_distinguished(tmp_path):
     for name in ("new.mp4", "changed.mp4", "same.mp4"):
         touch(tmp_path / name)
     sources, found = look(tmp_path)
     new, changed, same = (str(tmp_path / f"{name}.mp4") for name in ("new", "changed", "same"))
     known = {same: found.files[same], changed: replace(found.files[changed], mtime_ns=1)}
 
-    plan = plan_changes(sources, found, known)
+    changes = find_changes(sources, found, known)
 
-    assert [file.path for file in plan.to_embed] == [changed, new]
-    assert plan.num_unchanged == 1
+    assert [file.path for file in changes.to_embed] == [changed, new]
+    assert changes.num_unchanged == 1
 
 
 def test_videos_deleted_from_a_folder_are_removed(tmp_path):
@@ -35,9 +35,9 @@ def test_videos_deleted_from_a_folder_are_removed(tmp_path):
     gone.unlink()
     sources, found = look(tmp_path)
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.removed == {str(gone)}
+    assert changes.removed == {str(gone)}
 
 
 def test_videos_elsewhere_are_left_alone(tmp_path):
@@ -48,9 +48,9 @@ def test_videos_elsewhere_are_left_alone(tmp_path):
     other.unlink()
     sources, found = look(tmp_path / "folder")
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.removed == frozenset()
+    assert changes.removed == frozenset()
 
 
 def test_a_folder_without_any_video_left_keeps_its_entries_and_is_reported(tmp_path):
@@ -59,13 +59,13 @@ def test_a_folder_without_any_video_left_keeps_its_entries_and_is_reported(tmp_p
     gone.unlink()
     sources, found = look(tmp_path / "disk")
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.removed == frozenset()
-    assert plan.problems == (
-        (
-            tmp_path / "disk",
-            "holds no video any more; its 1 entries stay, in case a disk is missing",
+    assert changes.removed == frozenset()
+    assert changes.problems == (
+        FileProblem(
+            path=tmp_path / "disk",
+            reason="holds no video any more; its 1 entries stay, in case a disk is missing",
         ),
     )
 
@@ -77,10 +77,12 @@ def test_a_folder_that_is_not_there_keeps_its_entries(tmp_path):
     gone.parent.rmdir()
     sources, found = look(tmp_path / "disk")
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.removed == frozenset()
-    assert plan.problems == ((tmp_path / "disk", "no such file or directory"),)
+    assert changes.removed == frozenset()
+    assert changes.problems == (
+        FileProblem(path=tmp_path / "disk", reason="no such file or directory"),
+    )
 
 
 def test_a_file_that_was_named_by_itself_and_deleted_is_removed_without_complaint(tmp_path):
@@ -89,10 +91,10 @@ def test_a_file_that_was_named_by_itself_and_deleted_is_removed_without_complain
     gone.unlink()
     _, found = look(gone)
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.removed == {str(gone)}
-    assert plan.problems == ()
+    assert changes.removed == {str(gone)}
+    assert changes.problems == ()
 
 
 def test_a_moved_folder_is_recognised(tmp_path):
@@ -101,11 +103,11 @@ def test_a_moved_folder_is_recognised(tmp_path):
     (tmp_path / "old").rename(tmp_path / "new")
     sources, found = look(tmp_path / "new")
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
     new = str(tmp_path / "new/a.mp4")
-    assert plan.moved == {str(tmp_path / "old/a.mp4"): found.files[new]}
-    assert plan.to_embed == ()
+    assert changes.moved == {str(tmp_path / "old/a.mp4"): found.files[new]}
+    assert changes.to_embed == ()
 
 
 def test_a_copy_is_not_taken_for_a_moved_video(tmp_path):
@@ -115,7 +117,7 @@ def test_a_copy_is_not_taken_for_a_moved_video(tmp_path):
     (tmp_path / "new/a.mp4").hardlink_to(old)
     sources, found = look(tmp_path / "new")
 
-    plan = plan_changes(sources, found, before.files)
+    changes = find_changes(sources, found, before.files)
 
-    assert plan.moved == {}
-    assert [file.path for file in plan.to_embed] == [str(tmp_path / "new/a.mp4")]
+    assert changes.moved == {}
+    assert [file.path for file in changes.to_embed] == [str(tmp_path / "new/a.mp4")]

@@ -1,8 +1,8 @@
-"""Embedded videos in, a table on disk out that survives whatever ends the process.
+"""Embedded videos in, a table on disk out that survives a crash at any moment.
 
-One table holds the segments of one adapter. LanceDB writes a change beside what is there and then
-switches over in one step, so that readers, and whoever comes after a crash, see a video with all
-of its segments or not at all.
+One table holds the segments of one view. LanceDB writes a change beside the old data and then
+switches over in one step, so that every reader, also after a crash, sees a video with all of its
+segments or not at all.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,30 +11,29 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 from lancedb.db import LanceDBConnection
 
+from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.errors import IndexFolderError
-from mvadapter.index.build import EmbeddedVideo
 from mvadapter.index.find import FileState
 from mvadapter.index.moments import Segments
 
-# Old versions stay this long for those who are reading them.
+# Old versions stay this long for processes that are reading them.
 _KEPT_VERSIONS = timedelta(minutes=10)
-# Each change adds small files, and with many hundreds of them all becomes slow.
+# Each change adds small files, and many hundreds of them make everything slow.
 _CHANGES_BETWEEN_OPTIMISING = 100
 # A condition that names more paths takes long to parse.
 _MAX_PATHS_PER_CHANGE = 500
 
 
 class SegmentTable:
-    """The segments of one vector space on disk.
+    """The segments of one view on disk.
 
-    Any number of processes may read while one writes; readers see what was written at once.
+    Any number of processes may read while one writes; each read returns the latest version.
 
     Args:
-        folder: Where the tables of all vector spaces lie.
-        name: The one meant.
+        folder: The folder of the tables of all views.
+        name: The view.
         dim: The length of its vectors.
 
     Raises:
@@ -44,7 +43,6 @@ class SegmentTable:
     def __init__(self, folder: Path, name: str, dim: int) -> None:
         self._schema = _schema(dim)
         self._num_changes = 0
-        self._segments: tuple[int, Segments] | None = None
         try:
             self._table = _connect(folder).open_table(name)
             schema = self._table.schema
@@ -61,15 +59,21 @@ class SegmentTable:
 
     @classmethod
     def create(cls, folder: Path, name: str, dim: int) -> "SegmentTable":
-        """Make an empty table in the place of what is there; not for two processes at once."""
+        """Make an empty table, replacing any of this name; not for two processes at once."""
         database = _connect(folder)
         # Not mode="overwrite": LanceDB would warn on stderr where there is nothing to overwrite.
         database.drop_table(name, ignore_missing=True)
         database.create_table(name, schema=_schema(dim))
         return cls(folder, name, dim)
 
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        version: int = self._table.version
+        return version
+
     def __len__(self) -> int:
-        """How many segments there are."""
+        """The number of segments."""
         num_rows: int = self._table.count_rows()
         return num_rows
 
@@ -80,31 +84,30 @@ class SegmentTable:
         return {row["path"]: FileState(**row) for row in rows.select(columns).to_pylist()}
 
     def segments(self) -> Segments:
-        """Read all segments; kept in memory until the table changes."""
-        version: int = self._table.version
-        if self._segments is None or self._segments[0] != version:
-            self._segments = version, _to_segments(self._table.to_arrow())
-        return self._segments[1]
+        """Read all segments, as arrays that cannot be written to."""
+        return _to_segments(self._table.to_arrow())
 
-    def replace(self, videos: Iterable[EmbeddedVideo], known: Collection[str]) -> None:
-        """Put videos in, each in the place of what was there under its path, in one change.
+    def replace(
+        self, videos: Iterable[tuple[FileState, EmbeddedFile]], known: Collection[str]
+    ) -> None:
+        """Add videos, each replacing the video of the same path, in one change.
 
         Args:
-            videos: What to put in.
+            videos: The videos to add.
             known: The paths that the table holds.
         """
         videos = list(videos)
         if not videos:
             return
-        rows = pa.concat_tables([_to_rows(video, self._schema) for video in videos])
-        if old := [video.file.path for video in videos if video.file.path in known]:
+        rows = pa.concat_tables([_to_rows(file, video, self._schema) for file, video in videos])
+        if old := [file.path for file, _ in videos if file.path in known]:
             self._merge(rows, old)
         else:
             self._table.add(rows)
         self._count_change()
 
     def move(self, new_files: Mapping[str, FileState]) -> None:
-        """Give videos another place: path it had -> file it is now."""
+        """Change the paths of videos: old path -> the file it is now."""
         for paths in _portions(new_files):
             rows = self._table.search().where(_any_of(paths)).limit(None).to_arrow()
             rows = rows.select(self._schema.names)
@@ -114,17 +117,17 @@ class SegmentTable:
             self._count_change()
 
     def remove(self, paths: Collection[str]) -> None:
-        """Take videos out."""
+        """Remove videos."""
         for portion in _portions(paths):
             self._table.delete(_any_of(portion))
             self._count_change()
 
     def optimise(self) -> None:
-        """Join small files into large ones and delete versions that nobody reads any more."""
+        """Join small files into large ones and delete versions that no process reads any more."""
         self._table.optimize(cleanup_older_than=_KEPT_VERSIONS)
 
     def _merge(self, rows: pa.Table, gone: Collection[str]) -> None:
-        """Put rows in and take all others of the paths ``gone`` out, in one change."""
+        """Add rows and remove all others of the paths ``gone``, in one change."""
         (
             self._table.merge_insert(["path", "segment"])
             .when_matched_update_all()
@@ -140,7 +143,7 @@ class SegmentTable:
 
 
 def _connect(folder: Path) -> LanceDBConnection:
-    # Without an interval of zero, a reader would stay with the version it has first seen.
+    # Without an interval of zero, a table would stay at the version it was opened with.
     return LanceDBConnection(folder, read_consistency_interval=timedelta(0))
 
 
@@ -157,16 +160,16 @@ def _schema(dim: int) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
-def _to_rows(video: EmbeddedVideo, schema: pa.Schema) -> pa.Table:
+def _to_rows(file: FileState, video: EmbeddedFile, schema: pa.Schema) -> pa.Table:
     num_rows = len(video.spans)
-    vectors = torch.stack(list(video.vectors)).numpy()
+    vectors = video.vectors.numpy()
     columns = {
-        "path": [video.file.path] * num_rows,
+        "path": [file.path] * num_rows,
         "segment": range(num_rows),
         "start_seconds": [span.start_seconds for span in video.spans],
         "end_seconds": [span.end_seconds for span in video.spans],
-        "size_bytes": [video.file.size_bytes] * num_rows,
-        "mtime_ns": [video.file.mtime_ns] * num_rows,
+        "size_bytes": [file.size_bytes] * num_rows,
+        "mtime_ns": [file.mtime_ns] * num_rows,
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
     return pa.table(columns, schema=schema)
@@ -184,11 +187,16 @@ def _to_segments(rows: pa.Table) -> Segments:
     vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
     return Segments(
         paths=tuple(names[by_name]),
-        video=video[order],
-        start_seconds=rows["start_seconds"].to_numpy()[order],
-        end_seconds=rows["end_seconds"].to_numpy()[order],
-        vectors=vectors[order],
+        video=_read_only(video[order]),
+        start_seconds=_read_only(rows["start_seconds"].to_numpy()[order]),
+        end_seconds=_read_only(rows["end_seconds"].to_numpy()[order]),
+        vectors=_read_only(vectors[order]),
     )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
 
 
 def _portions(paths: Iterable[str]) -> list[list[str]]:

@@ -1,0 +1,206 @@
+"""An adapter and data in, everything that was measured out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.methods.frozen import FrozenConfig
+from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.precision import Precision, PrecisionChoice, choose_precision
+from mvadapter.data.folder import find_table, read_records
+from mvadapter.data.origin import missing_captions, read_origin
+from mvadapter.data.records import Record, fingerprint
+from mvadapter.data.splits import choose_split, split_records
+from mvadapter.datasets.annotations import Dataset
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.embedding.inputs import Inputs
+from mvadapter.embedding.records import (
+    EmbeddingOptions,
+    UnreadablePolicy,
+    embed_captions,
+    embed_records,
+    open_frames,
+)
+from mvadapter.encoder.checkpoint import load_adapter, read_record
+from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.training_record import TrainingRecord
+from mvadapter.errors import ConfigError, MvAdapterError
+from mvadapter.evaluation.evaluate_scores import Scored, compare_with, measure
+from mvadapter.evaluation.rank_table import read_rank_table
+from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
+from mvadapter.scoring.blocks import ScoreBlocks
+from mvadapter.world import World
+
+
+def evaluate(  # noqa: PLR0913 - a front door: every option has a default
+    adapter: str | Path | Encoder | None,
+    data: str | Path,
+    *,
+    backbone: str | Path | None = None,
+    videos: str | Path | None = None,
+    split: str | None = None,
+    query_bank: str | None = None,
+    dual_softmax: float | None = None,
+    against: str | Path | None = None,
+    unreadable: UnreadablePolicy = "error",
+    precision: PrecisionChoice = "float32",
+    device: str = "cpu",
+    world: World | None = None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> EvaluationResult:
+    """Measure retrieval in both directions on one split of a dataset.
+
+    Each recall has a bootstrap interval over queries. Several processes may share the work; each
+    gets the complete result.
+
+    Args:
+        adapter: An adapter folder, an encoder, or None for the frozen CLIP.
+        data: A table, or a folder of videos with captions.
+        backbone: The CLIP; None is the adapter's own, or "tiny" without an adapter.
+        videos: The folder that the table's video names start from, where it is not the table's.
+        split: Which rows; None is the only split, or the test split of the adapter's recipe.
+        query_bank: A split whose captions are the bank of QB-Norm; None leaves it out.
+        dual_softmax: The temperature of a dual softmax, as a factor on scores or its reciprocal;
+            None leaves it out.
+        against: A file of another system's ranks on the same queries, for a paired test.
+        unreadable: Whether a video without frames is an error, or skipped and reported.
+        precision: Of the arithmetic.
+        device: Where to compute, as torch names it.
+        world: The processes that share the work; None is this one alone.
+        on_progress: Called with the number of videos that are done and the number of all.
+
+    Raises:
+        MvAdapterError: The data, the adapter or the CLIP cannot be used as asked.
+    """
+    world = world or World()
+    # Before the work, which may take hours.
+    other_ranks = None if against is None else read_rank_table(Path(against))
+    table = find_table(Path(data))
+    everything = read_records(table, videos)
+    training = _training_of(adapter)
+    usual = "test" if training is None else training.data.splits.test_split
+    records = choose_split(everything, table, split, default=usual)
+    bank = _bank_captions(everything, table, query_bank, records)
+    origin = read_origin(table)
+    dataset = None if origin is None else DATASETS.get(origin.dataset)
+    with world.joined():
+        encoder = _load(adapter, backbone, _usual_inputs(dataset), device, world)
+        # Machines may differ; all processes take what the first one has.
+        settled = world.gather_lines([choose_precision(precision, encoder.backbone.device)])[0]
+        options = EmbeddingOptions(
+            precision=cast("Precision", settled),
+            unreadable=unreadable,
+            world=world,
+            on_progress=on_progress,
+        )
+        embedded = embed_records(encoder, records, open_frames(encoder, records, table), options)
+        bank_captions = embed_captions(encoder, bank, options)
+    scored = Scored(
+        scores=embedded.scores,
+        caption_video=embedded.caption_video,
+        captions=[caption for record in embedded.kept for caption in record.captions],
+        videos=[record.id for record in embedded.kept],
+        bank=ScoreBlocks.of_embeddings(bank_captions, embedded.videos) if bank else None,
+        records=embedded.kept,
+    )
+    skipped = dict(embedded.skipped)
+    missing = missing_captions(table, records[0].split)
+    result = measure(
+        scored,
+        f"{encoder.adapter.config.name} on {encoder.backbone.name}",
+        EvaluatedData(
+            dataset=None if origin is None else origin.dataset,
+            split=records[0].split,
+            fingerprint=fingerprint(records),
+            missing_policy=None if origin is None else origin.missing_policy,
+            unreadable_policy=unreadable,
+            skipped={record.id: reason for record, reason in skipped.items()},
+            dropped=missing | {record.id: len(record.captions) for record in skipped},
+        ),
+        dual_softmax,
+    )
+    if dataset is not None and dataset.has_joined_captions:
+        result = replace(result, protocol="paragraph")
+    if training is not None:
+        result = replace(
+            result,
+            selection=training.selection,
+            is_selected_on_test=training.data.splits.select_on == "test",
+            num_trained_on=_count_trained(training, everything, records),
+        )
+    result = replace(result, inputs=encoder.inputs)
+    return result if other_ranks is None else compare_with(result, other_ranks, str(against))
+
+
+def _training_of(adapter: str | Path | Encoder | None) -> TrainingRecord | None:
+    if adapter is None or isinstance(adapter, Encoder):
+        return None
+    return read_record(adapter).training
+
+
+def _load(
+    adapter: str | Path | Encoder | None,
+    backbone: str | Path | None,
+    usual: Inputs,
+    device: str,
+    world: World,
+) -> Encoder:
+    if isinstance(adapter, Encoder):
+        return adapter
+    if device == "cuda" and world.size > 1:
+        device = f"cuda:{world.local_index}"
+    if adapter is not None:
+        named = read_record(adapter).base_model_name_or_path
+        return load_adapter(adapter, Backbone.load(backbone or named, device=device))
+    clip = Backbone.load(backbone or "tiny", device=device)
+    inputs = replace(usual, max_tokens=min(usual.max_tokens, clip.text.num_positions))
+    return Encoder(clip, build_adapter(FrozenConfig(), clip), inputs=inputs)
+
+
+def _usual_inputs(dataset: Dataset | None) -> Inputs:
+    """The frames and tokens of a dataset, for an encoder that has none of its own."""
+    if dataset is None:
+        return Inputs()
+    return Inputs(
+        num_frames=dataset.num_frames, max_tokens=dataset.max_tokens, sampling=dataset.sampling
+    )
+
+
+def _bank_captions(
+    everything: Sequence[Record], table: Path, split: str | None, evaluated: Sequence[Record]
+) -> tuple[str, ...]:
+    """The captions of the split that is to be the query bank.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        ConfigError: It shares videos with the evaluated one.
+    """
+    if split is None:
+        return ()
+    bank = choose_split(everything, table, split, default=split)
+    if shared := {record.video for record in bank} & {record.video for record in evaluated}:
+        raise ConfigError(
+            f"the query bank {split!r} holds captions of {len(shared)} of the evaluated videos; a "
+            f"bank is of training captions only, so name a split that shares none"
+        )
+    return tuple(caption for record in bank for caption in record.captions)
+
+
+def _count_trained(
+    training: TrainingRecord, everything: Sequence[Record], evaluated: Sequence[Record]
+) -> int:
+    """How many of the evaluated videos the adapter was trained on.
+
+    Splits of one dataset may overlap: MSR-VTT's 9k train split holds most of its full test split.
+    Known where the adapter was trained on this very table, and 0 elsewhere.
+    """
+    try:
+        parts = split_records(everything, training.data.splits)
+    except MvAdapterError:
+        return 0
+    if fingerprint([*parts.train, *parts.selection]) != training.data.fingerprint:
+        return 0
+    trained = {record.video for record in parts.train}
+    return len(trained & {record.video for record in evaluated})

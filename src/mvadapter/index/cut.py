@@ -1,0 +1,64 @@
+"""Moments in, mp4 files out."""
+
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+from mvadapter.index.find import AnyPath
+from mvadapter.index.moments import Moment
+from mvadapter.video.cut import Cut, cut_segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MomentCut:
+    """A moment that was written to a file."""
+
+    moment: Moment
+    cut: Cut
+    """The file, and where in the video it really begins and ends."""
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Turn it into plain values, as JSON holds them: the moment's, with those of the file."""
+        moment = self.moment.to_dict()
+        return moment | {
+            "path": str(self.cut.path),
+            "source": moment["path"],
+            "start_seconds": self.cut.start_seconds,
+            "end_seconds": self.cut.end_seconds,
+        }
+
+
+def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> MomentCut:
+    """Write a moment as an mp4 file; see `cut_segment` for how exact it is.
+
+    Args:
+        moment: What a search has found.
+        output: The file to write, ending in ``.mp4``, or a folder, in which the file is named after
+            the video and the times, and replaces none.
+        pad_seconds: Seconds to leave before and after the moment.
+
+    Raises:
+        VideoError: The video gives no frames there, or the file cannot be written.
+    """
+    target = Path(output)
+    if not is_mp4_file(target):
+        target = _free_file(target, moment)
+    # Not before 0, where nearly all videos begin.
+    start = max(moment.start_seconds - pad_seconds, min(0.0, moment.start_seconds))
+    end = moment.end_seconds + pad_seconds
+    return MomentCut(moment=moment, cut=cut_segment(moment.path, start, end, target))
+
+
+def is_mp4_file(output: Path) -> bool:
+    """Whether an output names an mp4 file, and not a folder."""
+    return output.suffix.lower() == ".mp4" and not output.is_dir()
+
+
+def _free_file(folder: Path, moment: Moment) -> Path:
+    """Name a file after a moment's video and times, with a number where that name is taken."""
+    # Videos in two folders may share a name.
+    start, end = (f"{t:.1f}" for t in (moment.start_seconds, moment.end_seconds))
+    # Without characters that a file system may refuse.
+    name = f"{moment.path.stem}_{start}-{end}s"
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(path for name in names if not (path := folder / f"{name}.mp4").exists())

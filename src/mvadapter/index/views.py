@@ -1,0 +1,136 @@
+"""Adapters in, the views of an index out: one copy of an adapter and one table for each view."""
+
+import hashlib
+import os
+import re
+import shutil
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+from mvadapter.backbone.clip import Backbone
+from mvadapter.encoder.checkpoint import AdapterRecord, load_adapter, read_record, save_adapter
+from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.training_record import TrainingRecord
+from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.index.find import AnyPath, absolute
+from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord
+from mvadapter.index.segment_table import SegmentTable
+
+# The name of a view is also that of a folder and of a table.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def store_view(
+    folder: Path,
+    record: IndexRecord,
+    name: str,
+    encoder: Encoder,
+    training: TrainingRecord | None = None,
+) -> IndexRecord:
+    """Copy an adapter into an index and make its empty table, unless it has them already.
+
+    To be called under the index's lock.
+
+    Returns:
+        The record, which is also written, with the new view.
+
+    Raises:
+        ConfigError: The name has characters that a view's name cannot have.
+        IndexFolderError: The adapter is for another CLIP, or the name belongs to another adapter.
+        OSError: The folder cannot be written to.
+    """
+    refuse_bad_name(name)
+    backbone = encoder.backbone
+    refuse_other_clip(folder, record, backbone.name, backbone.fingerprint)
+    place = folder / ADAPTERS_FOLDER / name
+    aside = place.with_name(f".{name}.part")
+    try:
+        saved = save_adapter(encoder, aside, training)
+        if name in record.adapters:
+            if _identity(read_record(place)) != _identity(saved):
+                raise IndexFolderError(
+                    f"{folder}: the view {name!r} belongs to another adapter (weights "
+                    f"{record.adapters[name][:12]}, not {saved.weights_sha256[:12]}); "
+                    f"give this adapter, or its folder, another name"
+                )
+            return record
+        # An interrupted call may have left a folder here.
+        shutil.rmtree(place, ignore_errors=True)
+        aside.rename(place)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    SegmentTable.create(folder / VECTORS_FOLDER, name, backbone.dim)
+    record = replace(record, adapters={**record.adapters, name: saved.weights_sha256})
+    record.write(folder)
+    return record
+
+
+def load_view_encoder(folder: Path, record: IndexRecord, name: str, backbone: Backbone) -> Encoder:
+    """Load the encoder of a view from the index's own copy of the adapter.
+
+    Raises:
+        AdapterFolderError: The copy is damaged.
+        IndexFolderError: Its weights are not those that the videos were embedded with.
+    """
+    place = folder / ADAPTERS_FOLDER / name
+    if read_record(place).weights_sha256 != record.adapters[name]:
+        raise IndexFolderError(
+            f"{place}: these are not the weights that the videos were embedded with; "
+            f"copy the index again, or build a new one"
+        )
+    return load_adapter(place, backbone)
+
+
+def open_view_table(folder: Path, name: str, encoder: Encoder) -> SegmentTable:
+    """Open the table of a view's segments.
+
+    Raises:
+        IndexFolderError: It is missing, damaged, or of another dim.
+    """
+    return SegmentTable(folder / VECTORS_FOLDER, name, encoder.backbone.dim)
+
+
+def name_of_folder(adapter: AnyPath) -> str:
+    """Name a view after an adapter folder: the folder's own name, where a view may have it.
+
+    Otherwise, its readable characters and a hash, so that no two folder names give the same.
+    """
+    name = absolute(adapter).name
+    if _NAME.fullmatch(name):
+        return name
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_name).lstrip(".-") or "adapter"
+    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+
+
+def refuse_bad_name(name: str) -> None:
+    """Refuse names that a folder and a table cannot have.
+
+    Raises:
+        ConfigError: The name has other characters, or begins with a dot or a dash.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"the name of a view must consist of letters, digits, '_', '-' and '.' and begin with "
+            f"one of the first three, got {name!r}; choose another name"
+        )
+
+
+def refuse_other_clip(folder: Path, record: IndexRecord, name: str, fingerprint: str) -> None:
+    """Refuse a CLIP whose vectors cannot be compared with those of the index.
+
+    Raises:
+        IndexFolderError: The index was made with another CLIP.
+    """
+    if fingerprint != record.backbone_fingerprint:
+        raise IndexFolderError(
+            f"{folder}: made with CLIP {record.backbone_name!r} (weights "
+            f"{record.backbone_fingerprint[:12]}), not {name!r} (weights {fingerprint[:12]}); "
+            f"use that CLIP, or build a new index for this one"
+        )
+
+
+def _identity(saved: AdapterRecord) -> tuple[object, ...]:
+    """Equal for two adapters that embed alike."""
+    return saved.method, saved.settings, saved.inputs, saved.weights_sha256

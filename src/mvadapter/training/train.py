@@ -1,0 +1,92 @@
+"""Data, or a recipe, in; a trained adapter in a folder out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mvadapter.datasets.catalog import DATASETS
+from mvadapter.datasets.prepare import find_prepared
+from mvadapter.encoder.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from mvadapter.errors import ConfigError
+from mvadapter.training.loop import RunOptions, TrainingResult, train_recipe
+from mvadapter.training.recipe import Recipe, dataset_settings, read_recipe
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    output: str | Path = "adapter",
+    recipe: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    options: RunOptions | None = None,
+) -> TrainingResult:
+    """Train an adapter, or continue a run that was stopped in this folder.
+
+    Args:
+        data: A table (CSV, JSONL, Parquet) or a folder of videos with captions. None is the
+            recipe's, or the default table of the dataset.
+        output: The adapter folder; run again with the same folder to resume.
+        recipe: A recipe, TOML, or the name of a published dataset; None is the default settings.
+        settings: What takes the place of the recipe's settings, by names such as "train.epochs",
+            "backbone.name" or "method.name"; docs/reference/recipe.md lists them.
+        options: Device, threads and callbacks.
+
+    Raises:
+        ConfigError: There is nothing to train on, a setting is wrong, or the folder holds
+            something else.
+        MvAdapterError: The data, the CLIP or the method cannot be used as asked.
+    """
+    output = Path(output)
+    settled = resolve_recipe(recipe, data, settings or {})
+    _refuse_foreign(output)
+    return train_recipe(settled, settled.records(output / "videos"), output, options)
+
+
+def resolve_recipe(
+    recipe: str | Path | None, data: str | Path | None, settings: Mapping[str, Any]
+) -> Recipe:
+    """Settle what decides a run: a recipe, a dataset's default settings, or the defaults.
+
+    Raises:
+        ConfigError: There is nothing to train on, or a setting is wrong.
+    """
+    if data is not None:
+        # The folder of videos that a recipe names belongs to the recipe's own table.
+        settings = {"data.videos": "", **settings, "data.path": str(data)}
+    if recipe is None:
+        if data is None:
+            raise ConfigError(
+                "nothing to train on: name a recipe or a dataset, or give a table or folder of data"
+            )
+        return read_recipe(None, settings)
+    if str(recipe) in DATASETS:
+        dataset = DATASETS[str(recipe)]
+        table = find_prepared(dataset, None if data is None else Path(data))
+        defaults = {"data.path": str(table), **dataset_settings(dataset)}
+        return read_recipe(None, {**defaults, **settings, "data.path": str(table)})
+    if not Path(recipe).exists():
+        raise ConfigError(
+            f"{recipe}: no such recipe; expected a TOML file, or a dataset: {', '.join(DATASETS)}"
+        )
+    return read_recipe(recipe, settings)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with files that no run wrote: they would be mixed up or overwritten.
+
+    Raises:
+        ConfigError: It has some, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a folder for the adapter")
+    if not folder.is_dir() or (folder / "run").is_dir():
+        return
+    # Drawn videos come before their run, and an adapter stays when its run is deleted.
+    ours = {"videos"}
+    if (folder / CONFIG_FILE).is_file():
+        ours |= {CONFIG_FILE, f"{CONFIG_FILE}.next", WEIGHTS_FILE, CARD_FILE}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    if others:
+        raise ConfigError(
+            f"{folder}: contains other files ({others[0]}) and no run to resume; name a new folder"
+        )
