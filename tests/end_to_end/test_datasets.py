@@ -140,7 +140,7 @@ def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder)
     assert not (tmp_path / "msrvtt.parquet").exists()
     assert skipped.returncode == 1
     assert trained.returncode == 1, trained.stderr
-    assert "train-9k minus 1: 2 captions dropped" in trained.stderr
+    assert "1 videos were missing when the table was prepared; 2 captions" in trained.stderr
     assert seen.returncode == 1
     assert "1k-A minus 1: 1 queries dropped" in seen.stdout
     assert (result["missing"], result["dropped_videos"]) == (["video8"], 1)
@@ -248,7 +248,7 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
         ),
         (["data", "check", "msvd", "--annotations", "no"], "no: no such folder"),
         (["train", "msrvt"], "msrvt: no such recipe; expected a TOML file, or a dataset: msrvtt,"),
-        (["evaluate", "mvrtt"], "nothing to measure mvrtt on; name a dataset (msrvtt,"),
+        (["evaluate", "mvrtt"], "no data to evaluate mvrtt on; name a dataset (msrvtt,"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):

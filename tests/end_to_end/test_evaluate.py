@@ -157,7 +157,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
     ("arguments", "message"),
     [
         (["--ranks", "ranks.txt"], "ranks.txt: ranks are written to a file in .csv, .jsonl"),
-        (["--against", "none.csv"], "none.csv: no such file; expected ranks"),
+        (["--against", "none.csv"], "none.csv: no such file; expected a file of ranks"),
         (["--dual-softmax", "0"], "temperature must be above 0, got 0"),
         (["--query-bank", "none.npy"], "none.npy: no such file; expected a .npy matrix"),
     ],
@@ -189,7 +189,7 @@ def test_a_bank_of_the_evaluated_captions_is_refused(table):
     done = run_command("evaluate", "--data", table, "--split", "test", "--query-bank", "test")
 
     assert done.returncode == 2
-    assert "--query-bank test holds captions of 35 of the evaluated videos" in done.stderr
+    assert "the query bank 'test' holds captions of 35 of the evaluated videos" in done.stderr
 
 
 def test_what_holds_no_single_array_is_refused_as_scores(tmp_path):

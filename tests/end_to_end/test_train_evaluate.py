@@ -119,7 +119,7 @@ def test_ctrl_c_stops_cleanly_and_the_folder_keeps_its_recipe(recipe, tmp_path):
         stopped = training.interrupt(signal.SIGINT)
 
     assert stopped.returncode == 130
-    assert "stopped at step 3 of 400; the same command goes on from there" in stopped.stderr
+    assert "stopped at step 3 of 400; run the same command to resume" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert (tmp_path / "adapter_model.safetensors").exists()
     refused = run_command("train", recipe, "--output", tmp_path)
@@ -173,7 +173,7 @@ def test_any_matrix_of_scores_is_evaluated(tmp_path):
     ("matrix", "message"),
     [
         (np.array([[1.0, np.nan], [0.0, 1.0]]), "NaN in 1 rows, row 0"),
-        (np.zeros((3, 2)), "3 captions and 2 videos; say with --caption-video"),
+        (np.zeros((3, 2)), "3 captions and 2 videos; give caption_video, the index of each"),
         (np.array(["a"]), "scores must be numbers"),
         (np.array([{"a": 1}], dtype=object), "not a .npy array of numbers"),
         (np.zeros(3), "scores must be [caption video]"),
@@ -198,17 +198,20 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         (["train", "--data", "nowhere.csv"], "nowhere.csv: no such file; expected a table"),
         (["train", "--data", "t.csv", "--set", "epochs=3"], "--set takes table.key=value"),
         (["train", "--data", "t.csv", "--set", "train.epoch=3"], "Did you mean 'epochs'?"),
-        (["train", "--data", "t.csv", "--output", "full"], "full: holds other things (photo.jpg)"),
+        (
+            ["train", "--data", "t.csv", "--output", "full"],
+            "full: contains other files (photo.jpg) and no run to resume",
+        ),
         (["train", "--data", "t.csv", "--output", "file"], "file: is a file; name a folder"),
         (["train", "--data", "t.csv", "--learning-rate", "inf"], "must be above 0 and finite"),
         (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers with commas"),
-        (["evaluate"], "give either --data"),
+        (["evaluate"], "no data to evaluate the frozen CLIP on; name a dataset (msrvtt,"),
         (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
         (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
-        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER says nothing about s.npy"),
+        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER cannot be combined with --scores"),
         (
             ["evaluate", "--data", "t", "--caption-video", "l.npy"],
-            "--caption-video says nothing about t",
+            "--caption-video cannot be combined with data",
         ),
     ],
 )
