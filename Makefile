@@ -38,7 +38,7 @@ clean:
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'mvadapter needs Python 3.11 or newer, this is ' + sys.version.split()[0] + '; name another with make PYTHON=...')"
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[train,report]"
 	touch .venv/.installed
 
 .venv/.installed-dev: .venv/.installed

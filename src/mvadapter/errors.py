@@ -8,8 +8,9 @@
     ├── BackboneError            a CLIP cannot be loaded, or is not the one that was asked for
     ├── AdapterFolderError       a saved adapter is missing, damaged or made for something else
     ├── IndexFolderError         a search index is missing, damaged or made with another encoder
-    └── TrainingError            a training run cannot start, go on or be resumed
-        └── DivergedError        its loss is no longer a number
+    ├── TrainingError            a training run cannot start, go on or be resumed
+    │   └── DivergedError        its loss is no longer a number
+    └── MissingExtraError        a package of an optional extra is not installed
 
 Each message is one line: what, where, what was expected, what to do.
 """
@@ -77,3 +78,12 @@ class TrainingError(MvAdapterError):
 
 class DivergedError(TrainingError):
     """The loss of a training run is no longer a number: its learning rate is too high."""
+
+
+class MissingExtraError(MvAdapterError, ImportError):
+    """A package of an optional extra is not installed; the message gives the pip command."""
+
+    def __init__(self, purpose: str, package: str, *, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; for {purpose}, run: pip install 'mvadapter[{extra}]'"
+        )

@@ -1,6 +1,5 @@
-"""Files that are written whole or not at all, and by one process at a time."""
+"""Files that are written completely or not at all, and by one writer at a time."""
 
-import fcntl
 import hashlib
 import os
 import re
@@ -10,19 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import lock_descriptor, unlock_descriptor
+
 from mvadapter.errors import MvAdapterError
 
-# Nothing is written to for that long without a change; only a killed process leaves such a file.
+# No write takes this long; an older temporary file was left by a killed process.
 _STALE_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to; it takes that place when the block ends well.
+    """Yield a temporary path beside ``path``; it replaces ``path`` when the block succeeds.
 
-    After a crash, a full disk or an error inside the block, what stood at ``path`` still stands.
-    Several threads and processes may write at once; the last one to end wins. What a killed
-    process left beside ``path`` goes after a day.
+    After a crash, a full disk or an error inside the block, ``path`` is unchanged. Several threads
+    and processes may write at once: the last one to finish wins. Temporary files of killed
+    processes are removed after a day.
 
     Raises:
         OSError: The folder cannot be made or written to.
@@ -34,17 +35,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
         aside.touch()
         rights = aside.stat().st_mode
         yield aside
-        # safetensors makes a file that nobody else may read, whatever the umask says.
+        # safetensors makes a file that nobody else may read, whatever the umask is.
         aside.chmod(rights)
-        _sync(aside)
+        with aside.open("r+b") as written:
+            os.fsync(written.fileno())
         aside.replace(path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole.
+    """Write a text file completely or not at all.
 
     Raises:
         OSError: The folder cannot be made or written to.
@@ -65,22 +67,29 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
-    """Keep other processes from what a file stands for; the system lets go however this one ends.
+    """Hold a lock that excludes other processes and other threads.
+
+    The operating system releases it when this process ends, even when it is killed. It is not
+    reentrant: a thread that takes it twice waits for itself.
 
     Args:
-        path: The lock; made when absent, and never removed.
-        refusal: What to raise where another process holds it; None waits for it instead.
+        path: The lock file; made where it is missing, and never removed, so that all who want the
+            lock open the same file.
+        refusal: The error to raise while another process or thread holds the lock; None waits.
 
     Raises:
-        MvAdapterError: Another process holds it, and that is refused.
+        MvAdapterError: Another process or thread holds the lock, and there is a refusal.
         OSError: The folder cannot be written to.
     """
     with path.open("a") as lock:
+        # Not filelock.FileLock: on Windows it removes the file when it is released, and where a
+        # file system has no locks it falls back on a file that a killed process leaves behind.
+        if not lock_descriptor(lock.fileno(), blocking=refusal is None) and refusal:
+            raise refusal
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError as error:
-            raise refusal or error from error
-        yield
+            yield
+        finally:
+            unlock_descriptor(lock.fileno())
 
 
 def _remove_stale(path: Path) -> None:
@@ -94,8 +103,12 @@ def _remove_stale(path: Path) -> None:
                 Path(entry.path).unlink()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's list of names to disk, so that a replaced file survives a power failure."""
+    if os.name == "nt":
+        # Windows opens no folder as a file, and writes its list of names by itself.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""A comparison through the real command: whole, killed and taken up again."""
+"""A comparison through the real command: complete, killed and continued."""
 
 import json
 import signal
@@ -67,7 +67,7 @@ def do_here(jobs, _at_once, _on_progress):
 def compared(recipe, tmp_path_factory):
     """A comparison: its folder, and what the command reported."""
     folder = tmp_path_factory.mktemp("comparisons") / "comparison"
-    with mock.patch("mvadapter.comparison.compare.run_jobs", do_here):
+    with mock.patch("mvadapter.comparison.stages.run_jobs", do_here):
         ended = compare(recipe, "-o", folder, "--json")
     assert ended.returncode == 0, ended.stderr
     return folder, json.loads(ended.stdout)
@@ -80,7 +80,7 @@ def test_a_comparison_reports_every_method(compared):
     frozen, projection = result["methods"]
     assert [one["name"] for one in result["methods"]] == ["frozen", "projection"]
     assert (frozen["seeds"], projection["seeds"]) == ([0], [0, 1])
-    # The best of two is at an end, where the search goes on.
+    # The best of two is at an end, so that the search is extended.
     assert {"0.001", "0.01"} < projection["search"].keys()
     assert f"{projection['learning_rate']:g}" in projection["search"]
     assert projection["trainable"] == 40_960
@@ -116,7 +116,7 @@ def test_a_comparison_that_ended_does_nothing_again(compared, recipe):
     assert before == modified(folder)
 
 
-def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
+def test_a_killed_comparison_continues_with_what_is_missing(recipe, tmp_path):
     folder = tmp_path / "comparison"
     command = ["compare", recipe, "-o", folder, "--jobs", "2", "--seeds", "0"]
     command += ["--methods", "projection"]
@@ -136,14 +136,14 @@ def test_a_killed_comparison_goes_on_with_what_is_missing(recipe, tmp_path):
     assert before.items() <= modified(folder).items()
 
 
-def test_what_is_no_comparison_is_left_alone(recipe, tmp_path):
+def test_a_folder_that_is_no_comparison_is_not_touched(recipe, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
 
     into_folder, into_file = compare(recipe, "-o", tmp_path), compare(recipe, "-o", recipe)
 
     assert (into_folder.returncode, into_file.returncode) == (2, 2)
     assert "holds other things (notes.txt) and is no comparison" in into_folder.stderr
-    assert "is a file; name a folder with --output" in into_file.stderr
+    assert "is a file; choose a folder" in into_file.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -151,11 +151,14 @@ def test_what_is_no_comparison_is_left_alone(recipe, tmp_path):
     ("options", "message"),
     [
         (["--methods", "lorra"], "Did you mean 'lora'?"),
-        (["--quick", "--seeds", "1"], "--quick takes one seed and one learning rate by itself"),
+        (
+            ["--quick", "--seeds", "1"],
+            "--quick cannot be combined with --seeds or --learning-rates",
+        ),
         (["--text", "some"], "'some' is not one of 'none'"),
-        (["--seeds", "one"], "--seeds takes numbers with commas (1,2), got 'one'"),
-        (["--reference", "lora"], "--reference 'lora' is not known"),
-        (["--methods", "frozen,", "--reference", "lora"], "--reference 'lora' is not known"),
+        (["--seeds", "one"], "--seeds takes numbers separated by commas (1,2), got 'one'"),
+        (["--reference", "lora"], "reference 'lora' is not known"),
+        (["--methods", "frozen,", "--reference", "lora"], "reference 'lora' is not known"),
         (["--methods", "mv-adapter-tied-12"], "does not fit 'tiny'"),
         (
             ["--backbone", "./nowhere"],

@@ -1,16 +1,23 @@
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
-from mvadapter.files import atomic_write, write_text
+from mvadapter.errors import ConfigError
+from mvadapter.files import atomic_write, locked, write_text
+
+TAKEN = ConfigError("taken")
 
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "a.txt"
 
     with atomic_write(path) as first, atomic_write(path) as second:
@@ -43,7 +50,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert names_in(tmp_path) == ["a.txt"]
 
 
-def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
+def test_temporary_files_of_a_killed_process_are_removed_after_a_day(tmp_path):
     yesterday = time.time() - 25 * 60 * 60
     left = [".a.txt.0123abcd.part", ".a.txt.4711.part"]
     others = [".a.txt.notes.part", ".b.txt.0123abcd.part"]
@@ -55,3 +62,60 @@ def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
     write_text(tmp_path / "a.txt", "new")
 
     assert names_in(tmp_path) == sorted([*others, ".a.txt.89abcdef.part", "a.txt"])
+
+
+def test_a_lock_excludes_other_threads_of_the_process(tmp_path):
+    def hold():
+        with locked(tmp_path / "lock", TAKEN):
+            return True
+
+    with ThreadPoolExecutor() as threads:
+        with locked(tmp_path / "lock", None), pytest.raises(ConfigError, match="taken"):
+            threads.submit(hold).result()
+
+        assert threads.submit(hold).result()
+
+
+def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
+    order, begins = [], Event()
+
+    def wait():
+        begins.set()
+        with locked(tmp_path / "lock", None):
+            order.append("second")
+
+    with ThreadPoolExecutor() as threads:
+        with locked(tmp_path / "lock", None):
+            waiting = threads.submit(wait)
+            begins.wait()
+            order.append("first")
+        waiting.result()
+
+    assert order == ["first", "second"]
+
+
+def test_an_error_inside_releases_the_lock(tmp_path):
+    with pytest.raises(ValueError, match="inside"), locked(tmp_path / "lock", None):
+        raise ValueError("inside")
+
+    with locked(tmp_path / "lock", TAKEN):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_released_and_its_file_stays(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from mvadapter.files import locked\n"
+        "with locked(Path(sys.argv[1]), None): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="taken"), locked(tmp_path / "lock", TAKEN):
+            pass
+        holder.kill()
+
+    assert names_in(tmp_path) == ["lock"]
+    with locked(tmp_path / "lock", TAKEN):
+        pass
+    assert names_in(tmp_path) == ["lock"]

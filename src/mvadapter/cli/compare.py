@@ -2,36 +2,38 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from mvadapter.cli import console
-from mvadapter.errors import ConfigError, UnknownNameError
-
-_REFERENCE = "mv-adapter"
+from mvadapter.errors import ConfigError
 
 
 def compare(
     recipe: Annotated[Path, typer.Argument(help="A recipe, TOML, such as recipes/synthetic.toml.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where all goes; a stopped comparison goes on there."),
+        typer.Option("--output", "-o", help="Output folder; a stopped comparison continues there."),
     ] = Path("comparison"),
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Names with commas: methods, variants, or the recipe's own variants. "
+            help="Names, separated by commas: methods, variants, or the recipe's own variants. "
             "[default: the recipe's]"
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Numbers with commas. [default: the recipe's, or 0,42,123]")
+        str | None,
+        typer.Option(help="Numbers, separated by commas. [default: the recipe's, or 0,42,123]"),
     ] = None,
     learning_rates: Annotated[
-        str | None, typer.Option(help="Tried for each method, with commas. [default: the recipe's]")
+        str | None,
+        typer.Option(
+            help="Numbers to try for each method, separated by commas. [default: the recipe's]"
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -39,87 +41,71 @@ def compare(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="What the others are tested against. [default: mv-adapter, or the last]"),
+        typer.Option(
+            help="Method that the others are tested against. [default: mv-adapter, or the last]"
+        ),
     ] = None,
     text: Annotated[
         Literal["none"] | None,
-        typer.Option(help="Leaves the text tower of methods made for pictures as it is."),
+        typer.Option(help="Keep the text tower without adapters in methods made for pictures."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed, and no search of the learning rate.")
+        bool, typer.Option("--quick", help="One seed, and no search for the learning rate.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs that train at once.")] = 1,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="Training runs at the same time.")] = 1,
+    device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train many methods alike, measure them on the same test split, and say what differs."""
+    """Train several methods alike, and compare them on the same test split."""
     if quick and (seeds or learning_rates):
         raise ConfigError(
-            "--quick takes one seed and one learning rate by itself; leave out --seeds and "
-            "--learning-rates, or --quick"
+            "--quick cannot be combined with --seeds or --learning-rates: it has one seed and one "
+            "learning rate; leave out --quick or the others"
         )
     overrides = _overrides(methods, seeds, learning_rates)
     if backbone is not None:
         overrides["backbone.name"] = backbone
 
-    from mvadapter.comparison.compare import ComparisonOptions, compare
+    from mvadapter.comparison.compare import compare
     from mvadapter.comparison.plan import read_plan
-    from mvadapter.comparison.report import write_report
-    from mvadapter.comparison.summary import summarise
+    from mvadapter.comparison.stages import ComparisonOptions
     from mvadapter.comparison.tables import tables
-    from mvadapter.data.origin import missing_captions
 
     plan = read_plan(recipe, overrides, is_quick=quick, text=text)
-    if reference is None:
-        reference = _REFERENCE if _REFERENCE in plan.methods else list(plan.methods)[-1]
-    if reference not in plan.methods:
-        raise UnknownNameError("--reference", reference, plan.methods)
     try:
         with console.stages() as stages:
             options = ComparisonOptions(
-                device=device, jobs=jobs, on_stage=stages.begin, on_progress=stages.advance
+                device=device,
+                jobs=jobs,
+                on_stage=stages.begin,
+                on_progress=stages.advance,
+                command=shlex.join(["mvadapter", *sys.argv[1:]]),
             )
-            comparison = compare(plan, output, options)
+            result = compare(plan, output, options, reference=reference)
     except KeyboardInterrupt:
-        console.say("stopped; the same command goes on from there")
+        console.say("stopped; run the same command to continue")
         raise typer.Exit(130) from None
-    summary, data = summarise(comparison, reference), plan.recipe.data
-    missing = list(missing_captions(plan.recipe.table, data.test_split))
-    skipped = comparison.skipped_in_test
-    about = {
-        "commit": ", ".join(comparison.commits),
-        "machine": "; ".join(comparison.machines),
-        "threads of a run": " or ".join(map(str, comparison.num_threads)),
-        "precision": comparison.precision,
-        "recipe": plan.as_table(),
-        "missing": missing,
-        "skipped": skipped,
-        "skipped_in_training": comparison.skipped_in_training,
-    }
-    result = write_report(summary, _about() | about, output)
     if as_json:
-        console.print_json(result)
+        console.print_json(result.to_dict())
     else:
-        for table in tables(summary):
+        for table in tables(result.summary):
             console.print_table(table.title, table.columns, table.rows)
         console.say(f"tables, numbers and plots are in {console.show_path(output)}")
-    for name, reason in (comparison.skipped_in_training | skipped).items():
+    for name, reason in (result.skipped_in_training | result.skipped).items():
         console.say(f"skipped {name}: {reason}")
-    _end(data.test_split, len(missing) + len(skipped), comparison.skipped_in_training)
-
-
-def _end(test_split: str, num_left_out: int, skipped_in_training: Mapping[str, str]) -> None:
-    """Say what the measurement lacks; the exit code says whether any video was skipped."""
-    if num_left_out:
-        console.say(f"measured on {test_split} minus {num_left_out} videos, alike for all methods")
-    if num_left_out or skipped_in_training:
+    if result.num_left_out:
+        split = plan.recipe.data.test_split
+        console.say(
+            f"measured on {split} minus {result.num_left_out} videos, alike for all methods"
+        )
+    if result.num_left_out or result.skipped_in_training:
         raise typer.Exit(1)
 
 
 def _overrides(
     methods: str | None, seeds: str | None, learning_rates: str | None
 ) -> dict[str, Any]:
-    """What the command line says in place of the recipe."""
+    """Settings of the command line that replace the recipe's."""
     overrides: dict[str, Any] = {}
     if methods is not None:
         overrides["compare.methods"] = [name.strip() for name in methods.split(",") if name.strip()]
@@ -134,15 +120,6 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"{option} takes numbers with commas (1,2), got {text!r}") from error
-
-
-def _about() -> dict[str, Any]:
-    """By what command and with what versions the tables came about."""
-    import importlib.metadata
-
-    versions = {name: importlib.metadata.version(name) for name in ("mvadapter", "torch")}
-    return {
-        "command": shlex.join(["mvadapter", *sys.argv[1:]]),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
+        raise ConfigError(
+            f"{option} takes numbers separated by commas (1,2), got {text!r}"
+        ) from error

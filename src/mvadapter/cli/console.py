@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout, everything else on stderr."""
+"""What commands print: data on stdout, everything else on stderr."""
 
 import json
 import os
@@ -22,36 +22,36 @@ from rich.text import Text
 
 _stdout = Console()
 _stderr = Console(stderr=True)
-# Longer names break their lines too, so that something is left for the other columns.
+# Longer names are broken into lines too, so that there is room for the other columns.
 _NAME_WIDTH = 32
 
 
 @runtime_checkable
 class Advance(Protocol):
-    """What long work calls to say how far it is."""
+    """Called with the progress of long work."""
 
     def __call__(self, done: int | float, total: int, note: str = "") -> None:
-        """Say that ``done`` of ``total`` is done, with a word about the present state."""
+        """Report that ``done`` of ``total`` is done, with a note on the present state."""
         ...
 
 
 def say(message: str) -> None:
-    """Tell a person something, on stderr."""
+    """Print a message for people, on stderr."""
     _stderr.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
 def loss_note(loss: float | None) -> str:
-    """What stands beside the progress of training."""
+    """The note beside the progress of training."""
     return "left out" if loss is None else f"loss {loss:.3f}"
 
 
 def print_error(message: str) -> None:
-    """Say in one line what went wrong."""
+    """Print an error in one line."""
     say(f"mvadapter: error: {message}")
 
 
 def show_path(path: Path) -> str:
-    """Write a path as a person would, seen from the working folder where that is shorter."""
+    """Write a path relative to the working folder where that is shorter."""
     text = min(str(path), os.path.relpath(path), key=len)
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -63,9 +63,9 @@ def show_seconds(seconds: float) -> str:
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Print data for machines."""
+    """Print data as JSON, for programs."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
-    # A file name that is no UTF-8 becomes JSON's own escape, and the same name again when read.
+    # A file name that is not UTF-8 becomes a JSON escape, which is read back as the same name.
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
@@ -78,8 +78,8 @@ def print_table(
 ) -> None:
     """Print a table for people; the first ``text_columns`` columns are text, the rest numbers.
 
-    Where the terminal is too narrow for several text columns, the last of them breaks its lines, so
-    that names stay whole and can be copied.
+    Where the terminal is too narrow for several text columns, only the last of them is broken into
+    lines, so that names can be copied.
     """
     table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
     rows = list(rows)
@@ -93,7 +93,7 @@ def print_table(
             no_wrap=text_columns > 1 and position != text_columns - 1 and longest <= _NAME_WIDTH,
         )
     for row in rows:
-        # As text, for a file may be called "a [b].mp4" and rich would take that for markup.
+        # As text, because rich would read markup in a file name such as "a [b].mp4".
         table.add_row(*map(Text, row))
     _stdout.print(table)
 
@@ -119,19 +119,19 @@ def progress(title: str) -> Iterator[Advance]:
 
 
 class Stages:
-    """Work of several stages, each with its own bar."""
+    """The progress of several stages, each with its own bar."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._advance: Advance | None = None
 
     def begin(self, title: str) -> None:
-        """End the stage that runs and begin the next."""
+        """End the current stage and begin the next."""
         self._open.close()
         self._advance = self._open.enter_context(progress(title))
 
     def advance(self, done: int | float, total: int) -> None:
-        """Say how far the stage is."""
+        """Report the progress of the stage."""
         if self._advance is not None:
             self._advance(done, total)
 
@@ -141,18 +141,18 @@ class Stages:
 
 
 def stages() -> "closing[Stages]":
-    """Show one bar after another; where there is no terminal, lines."""
+    """Show one bar after another; lines where there is no terminal."""
     return closing(Stages())
 
 
 def _plain_progress(title: str) -> Advance:
-    said = -1
+    printed = -1
 
     def advance(done: int | float, total: int, note: str = "") -> None:
-        nonlocal said
+        nonlocal printed
         tenth = int(10 * done / max(total, 1))
-        if tenth > said:
-            said = tenth
+        if tenth > printed:
+            printed = tenth
             say(f"{title}: {round(done, 1):g} of {total}{f', {note}' if note else ''}")
 
     return advance

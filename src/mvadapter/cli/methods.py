@@ -1,6 +1,6 @@
 """``mvadapter methods``: every method and variant with what it trains beside a CLIP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,47 +12,27 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List every method and variant with how many weights it trains beside a CLIP."""
-    from mvadapter.adapters.build import METHODS, adapter_config, count_trainable
-    from mvadapter.adapters.variants import VARIANTS
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.errors import ConfigError
+    from mvadapter.comparison.methods import list_methods
 
     clip = Backbone.load(backbone)
-    found: list[dict[str, Any]] = []
-    whats = METHODS | {name: variant.what for name, variant in VARIANTS.items()}
-    for name, what in whats.items():
-        try:
-            trainable = count_trainable(adapter_config(name, {}, name), clip)
-        except ConfigError as error:
-            console.say(f"left out {name}: {error}")
-            continue
-        found.append(
-            {
-                "name": name,
-                "what": what,
-                "trainable": trainable,
-                "share_percent": 100 * trainable / clip.num_weights,
-            }
-        )
+    found = list_methods(clip)
+    for name, reason in found.left_out.items():
+        console.say(f"left out {name}: {reason}")
     if as_json:
-        console.print_json(found)
+        console.print_json([method.to_dict() for method in found.methods])
         return
     console.print_table(
         f"Methods beside {backbone} ({clip.num_weights:,} weights)",
         ["method", "what", "trainable", "share"],
         [
-            [
-                row["name"],
-                row["what"],
-                f"{row['trainable']:,}",
-                f"{row['share_percent']:.3f} %",
-            ]
-            for row in found
+            [method.name, method.what, f"{method.trainable:,}", f"{method.share_percent:.3f} %"]
+            for method in found.methods
         ],
         text_columns=2,
     )
     if backbone == "tiny":
         console.say(
-            "the usual sizes are for ViT-B, and weigh more beside this small CLIP; "
-            "recipes/synthetic.toml has some in proportion"
+            "the default sizes are for ViT-B and are large beside this small CLIP; "
+            "recipes/synthetic.toml has smaller ones"
         )

@@ -1,4 +1,4 @@
-"""A device in, the machine that has it out, in words."""
+"""A device in, a line that describes its machine out."""
 
 import os
 import platform
@@ -8,10 +8,10 @@ import torch
 
 
 def machine(device: str) -> str:
-    """This machine as a table names it: architecture, cores, processor, and GPU where one is used.
+    """This machine in one line: architecture, cores, processor, and the GPU where one is used.
 
     Args:
-        device: As torch names it.
+        device: A torch device.
     """
     described = f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}"
     if device.startswith("cuda"):
@@ -20,7 +20,7 @@ def machine(device: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system has it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""A recipe and the names of methods in, everything that a comparison depends on out."""
+"""A recipe and names of methods in, the plan of a comparison out."""
 
 import dataclasses
 import math
@@ -41,26 +41,28 @@ class CompareSettings:
     methods: tuple[str, ...] = tuple(METHODS)
     """Methods and variants; all methods by default."""
     seeds: tuple[int, ...] = (0, 42, 123)
-    """Each method is trained once with each; the paper's three by default."""
+    """Each method is trained once with each seed; the paper's three by default."""
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
-    """What is tried for every method with the first seed. Where the best is at an end, one more in
-    that direction is tried, twice at most. The held-out part of the train split chooses; the test
-    split is not seen."""
+    """Tried for every method with the first seed. Where the best is the lowest or the highest, one
+    more in that direction is tried, twice at most. The held-out part of the train split chooses;
+    the test split is not used."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By name of a method or variant, what differs from its own settings. Those of a method are
-    also its variants'."""
+    """Method or variant -> what differs from its own settings. Settings of a method also apply to
+    its variants."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variants of the recipe's own, by name: ``method``, a method or a variant that mvadapter has,
-    and what differs from its settings."""
+    """Name of a new variant -> ``method``, a method or variant of mvadapter, and what differs from
+    its settings."""
     quick_rates: dict[str, float] = field(default_factory=dict)
-    """By name of a method or variant, the learning rate of ``--quick`` where it is not the method's
-    usual one: what an earlier search found. That of a method is also its variants'."""
+    """Method or variant -> the learning rate of a quick comparison, where it is not the method's
+    default: what an earlier search found. The rate of a method also applies to its variants."""
 
     def __post_init__(self) -> None:
         for setting in ("methods", "seeds", "learning_rates"):
             values = getattr(self, setting)
             if not values or len(set(values)) < len(values):
-                raise ConfigError(f"{setting} must name at least one, and each once, got {values}")
+                raise ConfigError(
+                    f"{setting} must have at least one value, each once, got {values}"
+                )
         _check_numbers(self.seeds, (*self.learning_rates, *self.quick_rates.values()))
         for name, variant in self.variants.items():
             _check_variant(name, variant)
@@ -70,12 +72,14 @@ class CompareSettings:
                 raise UnknownNameError("method", name, known)
         for name, own in self.settings.items():
             if name in self.variants:
-                raise ConfigError(f"{name} is set in settings and in variants; say all in variants")
+                raise ConfigError(
+                    f"{name} is set in settings and in variants; set everything in variants"
+                )
             _check_keys(f"settings.{name}", name, own)
 
 
 def _check_numbers(seeds: Sequence[int], rates: Sequence[float]) -> None:
-    """Refuse what is no seed or no learning rate.
+    """Refuse values that cannot be seeds or learning rates.
 
     Raises:
         ConfigError: There is one.
@@ -88,26 +92,26 @@ def _check_numbers(seeds: Sequence[int], rates: Sequence[float]) -> None:
 
 
 def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
-    """Refuse a variant of a recipe that nobody could name, or that is of no method.
+    """Refuse a variant without a usable name or a known method.
 
     Raises:
-        ConfigError: It has the name of another, or one that is no name of a folder.
+        ConfigError: Its name is taken, or cannot be the name of a folder.
         UnknownNameError: Its method is not known.
     """
     if name in METHODS or name in VARIANTS:
-        raise ConfigError(f"variants.{name}: there is a method of that name; give it another")
+        raise ConfigError(f"variants.{name}: a method has this name; choose another")
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"variants.{name}: a name has a-z, 0-9 and - only; its runs' folder has it"
+            f"variants.{name}: use only a-z, 0-9 and -; the name is also that of a folder"
         )
     if not isinstance(variant.get("method"), str):
-        raise ConfigError(f'variants.{name} must say of what: method = "mv-adapter", for example')
+        raise ConfigError(f'variants.{name} needs a method: method = "mv-adapter", for example')
     own = {key: value for key, value in variant.items() if key != "method"}
     _check_keys(f"variants.{name}", variant["method"], own)
 
 
 def _check_keys(table: str, method: str, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that a method has not, where they stand.
+    """Refuse settings that a method does not have.
 
     Raises:
         UnknownNameError: There is one, or no such method.
@@ -119,25 +123,25 @@ def _check_keys(table: str, method: str, settings: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ComparisonPlan:
     """What is trained and measured."""
 
     recipe: Recipe
-    """What all have in common: data, frames, epochs, batch."""
+    """Common to all methods: data, frames, epochs, batch size."""
     methods: dict[str, AdapterConfig]
-    """By name, in the order of the table."""
+    """Name -> configuration, in the order of the tables."""
     seeds: tuple[int, ...]
     learning_rates: dict[str, tuple[float, ...]]
-    """By method, what is tried with the first seed."""
+    """Method -> what is tried with the first seed."""
 
     def recipe_for(self, name: str, learning_rate: float | None, seed: int) -> Recipe:
-        """The recipe of one run; without a learning rate, of a method that is not trained."""
+        """The recipe of one run; the learning rate is None for a method that trains nothing."""
         rate = learning_rate or self.methods[name].default_learning_rate
         train = dataclasses.replace(self.recipe.train, learning_rate=rate, seed=seed)
         return dataclasses.replace(self.recipe, method=self.methods[name], train=train)
 
     def as_table(self) -> dict[str, Any]:
-        """What a comparison must keep to be the same one, whichever methods and seeds it has."""
+        """Everything that decides the runs of a comparison, but for seeds and learning rates."""
         table = self.recipe.as_table()
         del table["method"], table["train"]["seed"], table["train"]["learning_rate"]
         methods = {name: table_from_settings(config) for name, config in self.methods.items()}
@@ -150,19 +154,18 @@ def read_plan(
     *,
     is_quick: bool = False,
     text: str | None = None,
-) -> Plan:
+) -> ComparisonPlan:
     """Read what to compare from a recipe.
 
     Args:
         path: A TOML file.
-        overrides: What takes the place of the file's settings, by names such as "train.epochs" or
-            "compare.methods".
+        overrides: Settings that replace the file's, such as "train.epochs" or "compare.methods".
         is_quick: One seed, and one learning rate instead of a search.
-        text: What stands in the text tower of the methods that leave it open, such as "none".
+        text: The text tower's adapter for methods that have the setting ``text``, such as "none".
 
     Raises:
         UnknownNameError: A method or a setting is not known.
-        ConfigError: The recipe is missing, or says something that cannot be.
+        ConfigError: The recipe is missing, or a value is not possible.
     """
     tables = read_tables(Path(path))
     for name, value in overrides.items():
@@ -178,10 +181,10 @@ def read_plan(
     recipe = recipe_from_table(tables, str(path))
     if recipe.train.select_on == "test":
         raise ConfigError(
-            f"{path} [train]: select_on is 'test', but a comparison sees the test split once, at "
-            f"the end; leave it out"
+            f"{path} [train]: select_on is 'test', but a comparison uses the test split only once, "
+            f"at the end; leave select_on out"
         )
-    # Those that are not compared now are read too, so that a slip in a recipe shows at once.
+    # Variants that are not compared now are read too, so that a mistake in a recipe shows at once.
     read = {
         name: _method(name, chosen, tables.get("method", {}), recipe.inputs, text, where=str(path))
         for name in (*chosen.methods, *chosen.variants)
@@ -190,7 +193,7 @@ def read_plan(
     rates = dict.fromkeys(methods, chosen.learning_rates)
     if is_quick:
         rates = {name: (_quick_rate(name, chosen, methods[name]),) for name in methods}
-    return Plan(
+    return ComparisonPlan(
         recipe=recipe,
         methods=methods,
         seeds=chosen.seeds[:1] if is_quick else chosen.seeds,
@@ -207,10 +210,9 @@ def _method(
     *,
     where: str,
 ) -> AdapterConfig:
-    """The configuration of one method, of which ``base`` is what the recipe's [method] says.
+    """The configuration of one method; ``base`` is the recipe's table [method].
 
-    What the recipe says of a method holds for its variants too, but a variant's own settings are
-    what makes it one.
+    The recipe's settings of a method apply to its variants too, except those that make the variant.
 
     Raises:
         ConfigError: A setting has a value it cannot have.
@@ -235,16 +237,16 @@ def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> fl
 
 
 def _lineage(name: str, chosen: CompareSettings) -> tuple[str, str, str]:
-    """A name, the variant it is of and the method it is of, which may all be the same."""
+    """A name, the variant and the method that it is based on, which may all be the same."""
     parent = chosen.variants.get(name, {}).get("method", name)
     return name, parent, method_of(parent)
 
 
-def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
-    """Count what each method trains, so that one that does not fit is refused before any trains.
+def check_plan(plan: ComparisonPlan, backbone: Backbone) -> dict[str, int]:
+    """Count the trained weights of each method, and refuse a method that does not fit.
 
     Raises:
-        ConfigError: One does not fit this CLIP, or not the recipe's frames and words.
+        ConfigError: One does not fit this CLIP, or the recipe's frames and tokens.
     """
     inputs, counts = plan.recipe.inputs, {}
     if inputs.max_tokens > backbone.text.num_positions:
@@ -264,23 +266,23 @@ def check_plan(plan: Plan, backbone: Backbone) -> dict[str, int]:
         ):
             if longest is not None and getattr(inputs, setting) > longest:
                 raise ConfigError(
-                    f"{name} takes {setting} up to {longest}, but the recipe's are "
-                    f"{getattr(inputs, setting)}; leave {name} out, or set what it takes in "
+                    f"{name} takes {setting} up to {longest}, but the recipe has "
+                    f"{getattr(inputs, setting)}; leave {name} out, or change its limit in "
                     f"[compare]"
                 )
     return counts
 
 
 def run_folder(folder: Path, name: str, learning_rate: float | None, seed: int) -> Path:
-    """Where one run lies."""
+    """The folder of one run."""
     run = "untrained" if learning_rate is None else f"rate-{learning_rate:g}-seed-{seed}"
     return folder / _RUNS / name / run
 
 
-def same_methods(plan: Plan, folder: Path) -> dict[str, str]:
-    """For each name, the one with the same settings and rates whose runs are its own too.
+def same_methods(plan: ComparisonPlan, folder: Path) -> dict[str, str]:
+    """Map each name to the name whose runs it shares: one with the same settings and rates.
 
-    That is the first which has runs in the folder already, or else the first.
+    That is the first with runs in the folder, or else the first.
     """
     keys = {name: (config, plan.learning_rates[name]) for name, config in plan.methods.items()}
     first: dict[tuple[AdapterConfig, tuple[float, ...]], str] = {}

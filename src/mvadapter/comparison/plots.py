@@ -4,18 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from mvadapter.comparison.summary import DIRECTIONS, MethodSummary
+from mvadapter.comparison.results import DIRECTIONS, Direction
+from mvadapter.comparison.summary import MethodSummary
+from mvadapter.errors import MissingExtraError
 from mvadapter.files import atomic_write
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    # Before any training, because `compare` imports this module.
+    raise MissingExtraError("the plots of a comparison", "matplotlib", extra="report") from error
 
 Color: TypeAlias = tuple[float, float, float, float]
 
 _SUFFIXES = (".png", ".svg")
 _MARKERS = "osD^v<>PXhd*"
-# Ten strong colours, then their ten pale sisters.
+# Ten strong colours, then ten pale ones.
 _COLORS = [mpl.colormaps["tab20"](i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
 
 
@@ -44,7 +50,7 @@ def _by_share(summaries: Sequence[MethodSummary]) -> Figure:
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     for axes, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
         for marker, color, summary in _marked(summaries):
-            recall = summary.metrics[direction]["recall_at_1"]
+            recall = summary.metrics[direction].recall_at_1
             if not summary.trainable:
                 axes.axhline(recall.mean, color="grey", linestyle=":", label=summary.name)
                 continue
@@ -73,7 +79,7 @@ def _by_seed(summaries: Sequence[MethodSummary]) -> Figure:
     figure = Figure(figsize=(10, 1.2 + 0.32 * len(summaries)), layout="constrained")
     for axes, direction in zip(figure.subplots(1, 2, sharey=True), DIRECTIONS, strict=True):
         for height, (marker, color, summary) in enumerate(_marked(summaries)):
-            recall = summary.metrics[direction]["recall_at_1"]
+            recall = summary.metrics[direction].recall_at_1
             axes.plot(recall.values, [height] * len(recall.values), marker, color=color, alpha=0.7)
             axes.plot([recall.mean], [height], "|", color="black", markersize=14)
         axes.margins(y=0.5 / len(summaries))
@@ -92,7 +98,7 @@ def _marked(summaries: Sequence[MethodSummary]) -> list[tuple[str, Color, Method
     ]
 
 
-def _label(axes: Axes, direction: str) -> None:
+def _label(axes: Axes, direction: Direction) -> None:
     axes.set_title(direction.replace("_", " "))
     axes.set_ylabel("R@1, %")
     axes.grid(alpha=0.3)

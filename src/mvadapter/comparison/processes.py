@@ -1,57 +1,54 @@
-"""Jobs in, each done in a fresh process: its memory is its own, and it crashes alone."""
+"""Jobs in, each run in a fresh process: it has memory of its own, and it crashes alone."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.synchronize import Event
-from typing import TypeAlias
 
 import torch
 
-from mvadapter.comparison.work import Job, do
+from mvadapter.comparison.work import Job, run_job
 from mvadapter.errors import MvAdapterError, TrainingError
 
-OnProgress: TypeAlias = Callable[[float, int], object]
-"""Called with how many jobs are done, parts of them included, and how many there are."""
 
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, on_progress: Callable[[float, int], object]
+) -> None:
+    """Run the jobs that have no result yet.
 
-def run_jobs(jobs: Sequence[Job], at_once: int, on_progress: OnProgress) -> None:
-    """Do the jobs that have no result yet.
-
-    Ctrl-C lets those that run save where they are before it is passed on; and when this process is
-    killed, they notice and do the same.
+    On Ctrl-C running jobs save their state before it is passed on. They do the same when this
+    process is killed.
 
     Args:
-        jobs: What is to be done, in this order.
-        at_once: How many processes work at a time; they share the machine's cores.
-        on_progress: Whom to tell.
+        jobs: The jobs, in order.
+        at_once: How many processes run at the same time; they share the machine's cores.
+        on_progress: Called with the number of jobs done, parts of jobs included, and their total.
 
     Raises:
-        TrainingError: A job cannot be done, or its process died.
+        TrainingError: A job failed, or its process died.
         KeyboardInterrupt: Ctrl-C.
     """
     waiting = [job for job in jobs if not job.result.is_file()]
     num_done = len(jobs) - len(waiting)
     spawn = multiprocessing.get_context("spawn")
-    asked = spawn.Event()
+    stop = spawn.Event()
     num_threads = max(1, torch.get_num_threads() // at_once)
     running: list[_Worker] = []
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                running.append(_Worker(spawn, waiting.pop(0), asked, num_threads))
-            wait([worker.hears for worker in running])
+                running.append(_Worker(spawn, waiting.pop(0), stop, num_threads))
+            wait([worker.receiver for worker in running])
             for worker in running:
-                worker.listen()
+                worker.receive()
             num_done += sum(worker.is_done for worker in running)
             running = [worker for worker in running if not worker.is_done]
             on_progress(num_done + sum(worker.share for worker in running), len(jobs))
     finally:
-        asked.set()
+        stop.set()
         for worker in running:
             worker.join()
 
@@ -59,35 +56,35 @@ def run_jobs(jobs: Sequence[Job], at_once: int, on_progress: OnProgress) -> None
 class _Worker:
     """A process with its one job."""
 
-    def __init__(self, spawn: SpawnContext, job: Job, asked: Event, num_threads: int) -> None:
-        self.hears, tells = spawn.Pipe(duplex=False)
+    def __init__(self, spawn: SpawnContext, job: Job, stop: Event, num_threads: int) -> None:
+        self.receiver, sender = spawn.Pipe(duplex=False)
         self.share = 0.0
         self.is_done = False
         self._job = job
-        self._process = spawn.Process(target=_work, args=(job, asked, tells, num_threads))
+        self._process = spawn.Process(target=_work, args=(job, stop, sender, num_threads))
         self._process.start()
-        # The process has its own; with this one open its end would not be heard.
-        tells.close()
+        # The process has its own copy; while this one is open, the end of the other is not noticed.
+        sender.close()
 
-    def listen(self) -> None:
-        """Take in what the process has said.
+    def receive(self) -> None:
+        """Receive the process's progress, or how it ended.
 
         Raises:
-            TrainingError: The job cannot be done, or the process died.
+            TrainingError: The job failed, or the process died.
         """
         try:
-            while self.hears.poll():
-                said = self.hears.recv()
-                if isinstance(said, str):
-                    raise TrainingError(f"{self._job.folder}: {said}")
-                self.share = said
-        except EOFError:
+            while self.receiver.poll():
+                message = self.receiver.recv()
+                if isinstance(message, str):
+                    raise TrainingError(f"{self._job.folder}: {message}")
+                self.share = message
+        except (EOFError, ConnectionResetError):
             self.join()
             self.is_done = True
             if not self._job.result.is_file():
                 raise TrainingError(
                     f"{self._job.folder}: the process died (exit code {self._process.exitcode}; -9 "
-                    f"is often a lack of memory: lower --jobs); the same command goes on"
+                    f"is often a lack of memory: lower jobs); run the same comparison to continue"
                 ) from None
 
     def join(self) -> None:
@@ -95,18 +92,21 @@ class _Worker:
         self._process.join()
 
 
-def _work(job: Job, asked: Event, tells: "Connection[float | str, None]", num_threads: int) -> None:
-    # A terminal sends Ctrl-C to every process; the parent passes it on as a wish.
+def _work(job: Job, stop: Event, sender: "Connection[float | str, None]", num_threads: int) -> None:
+    # A terminal sends Ctrl-C to every process; the parent passes it on as a stop event.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(num_threads)
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
 
-    def tell(said: float | str) -> None:
-        # A parent that was killed hears nothing any more; then it is time to save.
-        with suppress(BrokenPipeError):
-            tells.send(said)
+    def should_stop() -> bool:
+        return stop.is_set() or parent is None or not parent.is_alive()
+
+    def send(message: float | str) -> None:
+        # A parent that was killed receives nothing; should_stop sees that.
+        with suppress(OSError):
+            sender.send(message)
 
     try:
-        do(job, lambda: asked.is_set() or os.getppid() != parent, tell)
+        run_job(job, should_stop, send)
     except (MvAdapterError, OSError) as error:
-        tell(str(error))
+        send(str(error))

@@ -1,5 +1,6 @@
-"""What the runs found in, one record a method out: means over seeds, storage, real differences."""
+"""Runs in, one record per method out: means over seeds, storage, real differences."""
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mvadapter.comparison.compare import Comparison, Found
+from mvadapter.comparison.results import DIRECTIONS, Direction
+from mvadapter.comparison.runs import ComparisonRuns, MethodRuns
 from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap_over_seeds
+from mvadapter.evaluation.metrics import RetrievalMetrics
 
-DIRECTIONS = ("text_to_video", "video_to_text")
 _BYTES_PER_WEIGHT = 4
 _TASKS = (1, 5, 100)
 _SIGNIFICANT = 0.05
@@ -25,18 +27,37 @@ class Spread:
     std: float
     """Standard deviation of the sample; 0 where there is one seed."""
     values: tuple[float, ...]
-    """One a seed, in the order of the seeds."""
+    """One per seed, in the order of the seeds."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Sum up one number a seed."""
+        """Sum up one number per seed."""
         std = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(mean=statistics.fmean(values), std=std, values=tuple(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpreads:
+    """One direction of retrieval on the test split, over the seeds."""
+
+    recall_at_1: Spread
+    """In percent, as are the other recalls."""
+    recall_at_5: Spread
+    recall_at_10: Spread
+    median_rank: Spread
+    mean_rank: Spread
+    recall_sum: Spread
+
+    @classmethod
+    def of(cls, metrics: Sequence[RetrievalMetrics]) -> "MetricSpreads":
+        """Sum up the metrics of each seed."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: Spread.of([getattr(one, name) for one in metrics]) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What a number of tasks takes on disk, in float32, with one CLIP or one CLIP a task."""
+    """Disk space for a number of tasks, in float32: adapters and one CLIP, or one CLIP per task."""
 
     num_tasks: int
     num_bytes: int
@@ -59,9 +80,8 @@ class MethodSummary:
     seeds: tuple[int, ...]
     num_steps: int
     best_epochs: tuple[int, ...]
-    """By seed, the epoch that the held-out part chose."""
-    metrics: dict[str, dict[str, Spread]]
-    """Direction -> recalls, ranks and ``recall_sum`` on the test split."""
+    """The epoch that the held-out part chose, per seed."""
+    metrics: dict[Direction, MetricSpreads]
     needs: dict[str, dict[str, Spread]]
     """For drawn videos: need -> R@1 in both directions and reversal accuracy."""
     storage: tuple[Storage, ...]
@@ -72,7 +92,7 @@ class MethodSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodDifference:
-    """How far a method lies above another in one measure: the same queries, the seeds of both."""
+    """How much better a method is than another in one measure: the same queries, all seeds."""
 
     name: str
     reference: str
@@ -87,69 +107,68 @@ class MethodDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A comparison as one reads it."""
+    """A comparison as its tables show it."""
 
     methods: tuple[MethodSummary, ...]
     differences: tuple[MethodDifference, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return dataclasses.asdict(self)
 
-def summarise(comparison: Comparison, reference: str) -> Summary:
+
+def summarise(runs: ComparisonRuns, reference: str) -> Summary:
     """Sum up a comparison.
 
     Args:
-        comparison: What was found.
+        runs: All its runs.
         reference: The method that the others are tested against.
     """
     return Summary(
-        methods=tuple(
-            _summarise(found, comparison.num_backbone_weights) for found in comparison.methods
-        ),
-        differences=tuple(_differences(comparison.methods, reference)),
+        methods=tuple(_summarise(method, runs.num_backbone_weights) for method in runs.methods),
+        differences=tuple(_differences(runs.methods, reference)),
     )
 
 
-def _summarise(found: Found, num_backbone_weights: int) -> MethodSummary:
-    tested = list(found.tested.values())
+def _summarise(runs: MethodRuns, num_backbone_weights: int) -> MethodSummary:
+    tested, trained = list(runs.tested.values()), list(runs.trained.values())
     backbone_bytes = _BYTES_PER_WEIGHT * num_backbone_weights
-    trained = list(found.trained.values())
-    adapter_bytes = trained[0]["adapter_bytes"] if trained else 0
+    adapter_bytes = trained[0].adapter_bytes if trained else 0
     return MethodSummary(
-        name=found.name,
-        trainable=found.trainable,
-        share_percent=100 * found.trainable / num_backbone_weights,
+        name=runs.name,
+        trainable=runs.trainable,
+        share_percent=100 * runs.trainable / num_backbone_weights,
         adapter_bytes=adapter_bytes,
-        learning_rate=found.learning_rate,
-        search={f"{rate:g}": score for rate, score in found.search.items()},
-        seeds=tuple(found.tested),
-        num_steps=trained[0]["num_steps"] if trained else 0,
-        best_epochs=tuple(one["best_epoch"] for one in trained),
+        learning_rate=runs.learning_rate,
+        search={f"{rate:g}": score for rate, score in runs.search.items()},
+        seeds=tuple(runs.tested),
+        num_steps=trained[0].num_steps if trained else 0,
+        best_epochs=tuple(one.best_epoch for one in trained),
         metrics={
-            direction: _spreads([one["metrics"][direction] for one in tested])
+            direction: MetricSpreads.of([one.metrics[direction] for one in tested])
             for direction in DIRECTIONS
         },
         needs={
-            need: _spreads([one["needs"][need] for one in tested]) for need in tested[0]["needs"]
+            need: {
+                measure: Spread.of([one.needs[need][measure] for one in tested])
+                for measure in measures
+            }
+            for need, measures in tested[0].needs.items()
         },
         storage=tuple(
             # A method that trains all of CLIP needs no CLIP beside it.
             _storage(
                 tasks,
-                shared_bytes=0 if found.trainable == num_backbone_weights else backbone_bytes,
+                shared_bytes=0 if runs.trainable == num_backbone_weights else backbone_bytes,
                 adapter_bytes=adapter_bytes,
                 full_bytes=backbone_bytes,
             )
             for tasks in _TASKS
         ),
-        **found.cost,
+        seconds_per_step=runs.cost.seconds_per_step,
+        peak_bytes=runs.cost.peak_bytes,
+        videos_per_second=runs.cost.videos_per_second,
     )
-
-
-def _spreads(tables: Sequence[dict[str, float]]) -> dict[str, Spread]:
-    return {
-        key: Spread.of([float(table[key]) for table in tables])
-        for key in tables[0]
-        if key != "num_queries"
-    }
 
 
 def _storage(num_tasks: int, *, shared_bytes: int, adapter_bytes: int, full_bytes: int) -> Storage:
@@ -161,21 +180,20 @@ def _storage(num_tasks: int, *, shared_bytes: int, adapter_bytes: int, full_byte
     )
 
 
-def _differences(found: Sequence[Found], reference: str) -> list[MethodDifference]:
+def _differences(methods: Sequence[MethodRuns], reference: str) -> list[MethodDifference]:
     """Compare every other method with the reference, by a paired bootstrap over queries and seeds.
 
-    Names that share their runs are one test; those that share the reference's have none, nor has a
-    measure whose queries all belong together.
+    Names that share their runs are one test; those that share the reference's runs have none, and
+    neither has a measure whose queries all belong together.
     """
-    by_name = {one.name: one for one in found}
-    against = by_name[reference]
-    others = [one for one in found if one.runs_of != against.runs_of]
+    (against,) = [runs for runs in methods if runs.name == reference]
+    others = [runs for runs in methods if runs.runs_of != against.runs_of]
     tested = next(iter(against.tested.values()))
     result = []
-    for measure in tested["hits"]:
-        group = np.asarray(tested["groups"][measure], dtype=np.int64)
+    for measure in tested.hits:
+        group = np.asarray(tested.groups[measure], dtype=np.int64)
         if len(np.unique(group)) < 2:
-            # All queries belong together: one piece of evidence knows of no other.
+            # All queries belong together: they are one observation, without a variance.
             continue
         tests = {
             one.runs_of: paired_bootstrap_over_seeds(
@@ -198,13 +216,12 @@ def _differences(found: Sequence[Found], reference: str) -> list[MethodDifferenc
     return result
 
 
-def _hits(found: Found, measure: str) -> Float[np.ndarray, "seed query"]:
-    hits: Any = [tested["hits"][measure] for tested in found.tested.values()]
-    return np.asarray(hits, dtype=np.float64)
+def _hits(runs: MethodRuns, measure: str) -> Float[np.ndarray, "seed query"]:
+    return np.array([tested.hits[measure] for tested in runs.tested.values()], dtype=np.float64)
 
 
 def _pass_holm(p_values: Sequence[float]) -> list[bool]:
-    """Which of several p-values stand when all are tested at once."""
+    """Which of several p-values pass when all are tested at once."""
     passed = [False] * len(p_values)
     for num_passed, index in enumerate(np.argsort(p_values)):
         if p_values[index] > _SIGNIFICANT / (len(p_values) - num_passed):

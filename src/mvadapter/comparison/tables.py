@@ -1,12 +1,13 @@
 """Summaries in, tables out: for a terminal, as Markdown, and as a CSV."""
 
 import csv
+import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mvadapter.comparison.results import DIRECTIONS, Direction
 from mvadapter.comparison.summary import (
-    DIRECTIONS,
     MethodDifference,
     MethodSummary,
     Spread,
@@ -29,16 +30,16 @@ _MEASURES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """A title, and rows whose first cell is a name and whose others are numbers."""
+class TextTable:
+    """A table for people: the first cell of each row is a name, the others are numbers."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-def tables(summary: Summary) -> list[Table]:
-    """All tables of a comparison, in the order in which one reads them."""
+def tables(summary: Summary) -> list[TextTable]:
+    """All tables of a comparison, in reading order."""
     return [
         *(_retrieval(direction, summary.methods) for direction in DIRECTIONS),
         *_needs(summary.methods),
@@ -49,7 +50,7 @@ def tables(summary: Summary) -> list[Table]:
     ]
 
 
-def markdown(tables: Sequence[Table]) -> str:
+def markdown(tables: Sequence[TextTable]) -> str:
     """The tables as Markdown."""
     parts = []
     for table in tables:
@@ -65,7 +66,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def csv_text(summary: Summary) -> str:
-    """One row a method, one column a number, those of several seeds as mean and deviation."""
+    """One row per method, one column per number; of several seeds mean and standard deviation."""
     rows = [_flat(method) for method in summary.methods]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
@@ -87,32 +88,39 @@ def _flat(summary: MethodSummary) -> dict[str, str | float | int | None]:
         "peak_bytes": summary.peak_bytes,
         "videos_per_second": summary.videos_per_second,
     }
-    for group, spreads in (summary.metrics | summary.needs).items():
-        for key, spread in spreads.items():
-            row[f"{group}.{key}.mean"] = spread.mean
-            row[f"{group}.{key}.std"] = spread.std
+    for name, spread in _named_spreads(summary):
+        row[f"{name}.mean"], row[f"{name}.std"] = spread.mean, spread.std
     for storage in summary.storage:
         row[f"storage_bytes_of_{storage.num_tasks}_tasks"] = storage.num_bytes
         row[f"storage_percent_of_{storage.num_tasks}_tasks"] = storage.percent_of_full
     return row
 
 
-def _retrieval(direction: str, summaries: Sequence[MethodSummary]) -> Table:
-    return Table(
+def _named_spreads(summary: MethodSummary) -> Iterator[tuple[str, Spread]]:
+    for direction, metrics in summary.metrics.items():
+        for field in dataclasses.fields(metrics):
+            yield f"{direction}.{field.name}", getattr(metrics, field.name)
+    for need, measures in summary.needs.items():
+        for measure, spread in measures.items():
+            yield f"{need}.{measure}", spread
+
+
+def _retrieval(direction: Direction, summaries: Sequence[MethodSummary]) -> TextTable:
+    return TextTable(
         title=f"{direction.replace('_', ' ').capitalize()}, test split",
         columns=("method", "trained", *(label for _, label in _METRICS)),
         rows=tuple(
             (
                 summary.name,
                 f"{summary.share_percent:.2f} %",
-                *(_spread(summary.metrics[direction][key]) for key, _ in _METRICS),
+                *(_spread(getattr(summary.metrics[direction], key)) for key, _ in _METRICS),
             )
             for summary in summaries
         ),
     )
 
 
-def _needs(summaries: Sequence[MethodSummary]) -> list[Table]:
+def _needs(summaries: Sequence[MethodSummary]) -> list[TextTable]:
     found = []
     for measure, label in _MEASURES.items():
         needs = [need for need, table in summaries[0].needs.items() if measure in table]
@@ -122,12 +130,12 @@ def _needs(summaries: Sequence[MethodSummary]) -> list[Table]:
                 for summary in summaries
             )
             title = f"{label[0].upper()}{label[1:]} by what captions need"
-            found.append(Table(title=title, columns=("method", *needs), rows=rows))
+            found.append(TextTable(title=title, columns=("method", *needs), rows=rows))
     return found
 
 
-def _cost(summaries: Sequence[MethodSummary]) -> Table:
-    return Table(
+def _cost(summaries: Sequence[MethodSummary]) -> TextTable:
+    return TextTable(
         title="Cost",
         columns=(
             "method",
@@ -151,8 +159,8 @@ def _cost(summaries: Sequence[MethodSummary]) -> Table:
     )
 
 
-def _storage(summaries: Sequence[MethodSummary]) -> Table:
-    return Table(
+def _storage(summaries: Sequence[MethodSummary]) -> TextTable:
+    return TextTable(
         title="Storage, in percent of as many fully fine-tuned CLIPs",
         columns=(
             "method",
@@ -170,12 +178,12 @@ def _storage(summaries: Sequence[MethodSummary]) -> Table:
     )
 
 
-def _search(summaries: Sequence[MethodSummary]) -> list[Table]:
+def _search(summaries: Sequence[MethodSummary]) -> list[TextTable]:
     trained = [summary for summary in summaries if len(summary.search) > 1]
     if not trained:
         return []
     rates = sorted({rate for summary in trained for rate in summary.search}, key=float)
-    table = Table(
+    table = TextTable(
         title="Search of the learning rate: sum of the six recalls on the held-out part",
         columns=("method", *rates, "chosen"),
         rows=tuple(
@@ -190,10 +198,10 @@ def _search(summaries: Sequence[MethodSummary]) -> list[Table]:
     return [table]
 
 
-def _differences(differences: Sequence[MethodDifference]) -> list[Table]:
+def _differences(differences: Sequence[MethodDifference]) -> list[TextTable]:
     measures = list(dict.fromkeys(one.measure for one in differences))
     return [
-        Table(
+        TextTable(
             title=f"Difference to {rows[0].reference}, {_MEASURES[measure]}, in points",
             columns=("method", "difference", "95 % interval", "p", "real (Holm)"),
             rows=tuple(
@@ -227,7 +235,7 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def _chosen(summary: MethodSummary) -> str:
-    """The learning rate, and whether the search might have gone on."""
+    """The learning rate, marked where the search stopped at an end."""
     rate = f"{summary.learning_rate:g}"
     ends = [f(summary.search, key=float) for f in (min, max)]
     return f"{rate} (an end)" if rate in ends else rate

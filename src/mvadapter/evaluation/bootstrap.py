@@ -11,7 +11,7 @@ from mvadapter.errors import DataError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A mean with the bounds between which it would fall for other queries of the same kind."""
+    """A mean with a confidence interval over other queries of the same kind."""
 
     mean: float
     low: float
@@ -20,13 +20,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How far one system's mean lies above another's over the same queries."""
+    """How much higher one system's mean is than another's over the same queries."""
 
     mean: float
     low: float
     high: float
     p_value: float
-    """How often a difference at least this clear comes from two systems that are equally good."""
+    """How often two equally good systems differ at least this clearly."""
 
 
 def bootstrap_interval(
@@ -40,12 +40,13 @@ def bootstrap_interval(
     """Resample queries with replacement and take the percentiles of the means.
 
     Args:
-        values: One number a query, such as 100 where it was a hit.
-        group: Queries with one number are drawn together, such as the captions of one video, which
-            share what makes it easy or hard; by default each query is drawn alone.
+        values: One number per query, such as 100 for a hit.
+        group: One number per query; queries with the same number are drawn together, such as the
+            captions of one video, which is easy or hard for all of them. By default each query is
+            drawn alone.
         seed: For the resampling.
-        num_resamples: How many means are drawn.
-        confidence_percent: How much of them the interval holds.
+        num_resamples: Number of means to draw.
+        confidence_percent: Share of them inside the interval.
 
     Raises:
         DataError: There is no query.
@@ -63,21 +64,21 @@ def paired_bootstrap(
     num_resamples: int = 2000,
     confidence_percent: float = 95.0,
 ) -> Difference:
-    """Resample the queries of both systems together and look at how much the first has more.
+    """Resample the queries of both systems together, and compare their means.
 
-    Pairing takes away what both find hard, so that it sees differences which two intervals side by
-    side would hide. The p-value is two-sided: twice the share of resamples in which the difference
-    vanishes or turns round, with one more resample of that kind counted in, so that it is never 0
-    (Davison & Hinkley 1997, section 4.2). It says what the interval says: below 0.05 where the
-    95 % interval leaves out 0, but for the one resample.
+    Pairing removes what is hard for both, so it finds differences that two separate intervals
+    would hide. The p-value is two-sided: twice the share of resamples whose difference is 0 or has
+    the other sign, one such resample added so that it is never 0 (Davison & Hinkley 1997, section
+    4.2). It agrees with the interval: below 0.05 where the 95 % interval leaves out 0, but for
+    that one resample.
 
     Args:
-        first: One number a query, such as 100 where it was a hit.
+        first: One number per query, such as 100 for a hit.
         second: The same of the other system, in the same order of queries.
-        group: Queries with one number are drawn together; by default each alone.
+        group: Queries with the same number are drawn together; by default each is drawn alone.
         seed: For the resampling.
-        num_resamples: How many mean differences are drawn.
-        confidence_percent: How much of them the interval holds.
+        num_resamples: Number of mean differences to draw.
+        confidence_percent: Share of them inside the interval.
 
     Raises:
         DataError: There is no query.
@@ -103,24 +104,25 @@ def paired_bootstrap_over_seeds(
     num_resamples: int = 2000,
     confidence_percent: float = 95.0,
 ) -> Difference:
-    """Compare two systems that were each trained with several seeds, over other queries and seeds.
+    """Compare two systems, each trained with several seeds, over other queries and other seeds.
 
-    `paired_bootstrap` knows only other queries: where training is noisy, it finds two equally good
-    systems different far more often than it promises. Here the variance of its resamples, of the
-    seeds' mean hits, is added to that of both means over seeds, s^2 / n each, and the difference is
-    judged by Student's t, its degrees of freedom those of the parts by Welch and Satterthwaite
-    (Welch 1947). Of the seeds' variance s^2 that part is taken off which single queries explain,
-    because the resamples have it already. A system with one row adds no variance of seeds: it is
-    one that has no seed, or the result holds for that run alone.
+    `paired_bootstrap` covers only other queries: where training is noisy, it calls two equally good
+    systems different far more often than its p-value allows. Here the variance of its resamples,
+    drawn from the mean hits over seeds, is added to the variance of both means over seeds, s^2 / n
+    each. The difference is tested by Student's t, with the degrees of freedom of Welch and
+    Satterthwaite (Welch 1947). The part of s^2 that single queries explain is subtracted, because
+    the resamples contain it already. A system with one row adds no variance of seeds: either it has
+    no seed, or the result holds for that run alone.
 
     Args:
-        first: For each seed one number a query, such as 100 where it was a hit.
-        second: The same of the other system, in the same order of queries; its seeds are others,
-            whatever their numbers.
-        group: Queries with one number are drawn together; by default each alone.
+        first: For each seed one number per query, such as 100 for a hit.
+        second: The same of the other system, in the same order of queries; its seeds are
+            independent of the first's, even where they have the same numbers.
+        group: Queries with the same number are drawn together; by default each is drawn alone.
         seed: For the resampling.
-        num_resamples: How many mean differences are drawn; the p-value is at least one in as many.
-        confidence_percent: How much of the differences the interval holds.
+        num_resamples: Number of mean differences to draw; the p-value is at least
+            1 / (num_resamples + 1).
+        confidence_percent: Share of the differences inside the interval.
 
     Raises:
         DataError: There is no query, or one group of them.
@@ -132,7 +134,7 @@ def paired_bootstrap_over_seeds(
         np.arange(len(differences)) if group is None else np.unique(group, return_inverse=True)[1]
     )
     if not (num_others := int(group.max())):
-        raise DataError("all queries belong together, so that nothing is known of other queries")
+        raise DataError("all queries are in one group; a comparison needs at least two")
     # Resampling G groups gives (G - 1) / G of the variance.
     of_queries = float(means.var(ddof=1)) * (num_others + 1) / num_others
     variance, uncertainty = of_queries, of_queries**2 / num_others
@@ -161,7 +163,7 @@ def paired_bootstrap_over_seeds(
 def _query_variance(
     hits: Float[np.ndarray, "seed query"], group: Int[np.ndarray, " query"]
 ) -> float:
-    """What single queries, each of which seeds find or not, add to the variance of seeds' means."""
+    """The part of the variance of seeds' means that comes from single queries."""
     num_seeds, num_queries = hits.shape
     rest = hits - hits.mean(axis=1, keepdims=True) - hits.mean(axis=0) + hits.mean()
     of_groups = np.array([np.bincount(group, row) for row in rest])
@@ -182,7 +184,7 @@ def _resampled_means(
         _, place = np.unique(group, return_inverse=True)
         sums, sizes = np.bincount(place, values), np.bincount(place).astype(np.float64)
     generator = np.random.default_rng(seed)
-    # Equal groups are drawn as one: the same distribution, and a million hits cost two draws.
+    # Equal groups are drawn as one: the same distribution, much faster for many queries.
     kinds, counts = np.unique(np.stack([sums, sizes], axis=1), axis=0, return_counts=True)
     shares = counts / len(sums)
     totals = np.array(

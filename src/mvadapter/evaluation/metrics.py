@@ -19,15 +19,15 @@ class RetrievalMetrics:
     """One direction of retrieval, summed up over its queries."""
 
     recall_at_1: float
-    """Share of queries whose right item came first, in percent."""
+    """Share of queries whose correct item is first, in percent."""
     recall_at_5: float
-    """Share of queries whose right item came among the first five, in percent."""
+    """Share of queries whose correct item is among the first five, in percent."""
     recall_at_10: float
-    """Share of queries whose right item came among the first ten, in percent."""
+    """Share of queries whose correct item is among the first ten, in percent."""
     median_rank: float
-    """Median 1-based rank of the right item."""
+    """Median 1-based rank of the correct item."""
     mean_rank: float
-    """Mean 1-based rank of the right item."""
+    """Mean 1-based rank of the correct item."""
     num_queries: int
 
     @classmethod
@@ -55,8 +55,9 @@ class RetrievalReport:
     text_to_video: RetrievalMetrics
     """Each caption is a query over all videos."""
     video_to_text: RetrievalMetrics
-    """Each video is a query over groups of captions, one group a video; a group scores as its best
-    caption (CLIP4Clip's protocol for MSVD). With one caption a video, plain video-to-text."""
+    """Each video is a query over groups of captions, one group per video; the score of a group is
+    that of its best caption (CLIP4Clip's protocol for MSVD). With one caption per video, plain
+    video-to-text."""
     video_to_text_all_captions: RetrievalMetrics
     """Each video is a query over all captions; its best own caption counts."""
 
@@ -79,10 +80,10 @@ def retrieval_metrics(
     """Measure retrieval in both directions.
 
     Ties count as their expectation under random tie-breaking: with b items strictly better and t
-    *other* items equal to the right one, its rank is b + 1 + t/2 and its recall at k is
-    min(1, max(0, (k - b) / (t + 1))). Constant scores thus earn exactly chance. A video's own
-    captions never count against one another, and a video without captions is no query but stays in
-    the gallery.
+    *other* items equal to the correct one, its rank is b + 1 + t/2 and its recall at k is
+    min(1, max(0, (k - b) / (t + 1))). Constant scores thus give exactly chance. A video's own
+    captions never count against each other, and a video without captions is no query but stays
+    in the gallery.
 
     Args:
         scores: How well each caption fits each video; higher is better.

@@ -1,4 +1,4 @@
-"""Queries and what they found in, one picture for people out."""
+"""Queries and their results in, one picture for people out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ _PAPER, _INK, _PALE = (255, 255, 255), (20, 20, 20), (120, 120, 120)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Strip:
-    """One thing that was found."""
+    """One result of a query."""
 
     label: str
     images: FrameImages
-    """Frames of it, in order."""
+    """Its frames, in order."""
 
 
 def write_picture(path: Path, searches: Sequence[tuple[str, Sequence[Strip]]]) -> None:
-    """Write a PNG with each query and, below it, the frames of what it found, best first.
+    """Write a PNG with each query and, below it, the frames of its results, best first.
 
     Raises:
         OSError: The folder cannot be written to.

@@ -1,20 +1,29 @@
-"""Steps and epochs in, a JSONL file and TensorBoard events out."""
+"""Steps and epochs in, a JSONL file and, with the extra ``train``, TensorBoard events out."""
 
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from torch.utils.tensorboard.writer import SummaryWriter
-
 from mvadapter.files import write_text
+
+try:
+    from torch.utils.tensorboard.writer import SummaryWriter
+except ImportError:
+    _HAS_TENSORBOARD = False
+else:
+    _HAS_TENSORBOARD = True
+
+_logger = logging.getLogger(__name__)
 
 
 class RunLog:
     """The log of one run; a resumed run drops the lines of steps that it takes again.
 
     Args:
-        folder: Where ``log.jsonl`` and ``tensorboard/`` go.
+        folder: Folder of ``log.jsonl``, and of ``tensorboard/`` where TensorBoard is installed.
         first_step: The step that comes next.
     """
 
@@ -24,7 +33,11 @@ class RunLog:
         kept = [line for line in lines if _step_of(line) < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self._events: SummaryWriter | None = None
+        if _HAS_TENSORBOARD:
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        else:
+            _logger.info("no TensorBoard events: pip install 'mvadapter[train]' adds them")
 
     def __enter__(self) -> "RunLog":
         return self
@@ -36,28 +49,33 @@ class RunLog:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
     def step(self, step: int, *, epoch: int, loss: float | None, learning_rate: float) -> None:
-        """Note a training step; without a loss it was left out."""
+        """Log a training step; the loss of a step that was left out is None."""
         values = {"loss": loss, "learning_rate": learning_rate}
         self._write({"step": step, "epoch": epoch, **values})
-        for name, value in values.items():
-            if value is not None:
-                self._events.add_scalar(f"train/{name}", value, step)
+        self._plot("train", values, step)
 
     def epoch(self, step: int, *, epoch: int, metrics: dict[str, float]) -> None:
-        """Note what an epoch came to on the selection part."""
+        """Log the metrics of an epoch on the selection part."""
         self._write({"step": step, "epoch": epoch, "metrics": metrics})
-        for name, value in metrics.items():
-            self._events.add_scalar(f"selection/{name}", value, step)
+        self._plot("selection", metrics, step)
 
     def _write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
 
+    def _plot(self, group: str, values: Mapping[str, float | None], step: int) -> None:
+        if self._events is None:
+            return
+        for name, value in values.items():
+            if value is not None:
+                self._events.add_scalar(f"{group}/{name}", value, step)
+
 
 def _step_of(line: str) -> float:
-    """The step of a line; a line that a crash cut short belongs to no step that is kept."""
+    """The step of a line; a line that a crash cut short is never kept."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

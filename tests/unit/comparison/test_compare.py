@@ -1,14 +1,26 @@
-"""What a comparison trains, chooses and refuses, with jobs that write what they are told to."""
+"""What a comparison trains, chooses and refuses, with jobs that write given results."""
 
 import json
 
 import pytest
 
 from mvadapter.backbone.clip import Backbone
-from mvadapter.comparison import compare as module
-from mvadapter.comparison.compare import ComparisonOptions, compare
+from mvadapter.comparison import stages
+from mvadapter.comparison.compare import compare
+from mvadapter.comparison.folder import difference, lock_folder
 from mvadapter.comparison.plan import read_plan
-from mvadapter.errors import ConfigError, DataError, TrainingError
+from mvadapter.comparison.results import (
+    Cost,
+    Diverged,
+    JobResult,
+    Measured,
+    Provenance,
+    Trained,
+    write_result,
+)
+from mvadapter.comparison.stages import ComparisonOptions
+from mvadapter.errors import ConfigError, DataError, TrainingError, UnknownNameError
+from mvadapter.evaluation.metrics import RetrievalMetrics
 
 RECIPE = """
 [data]
@@ -28,6 +40,20 @@ methods = ["frozen", "projection"]
 seeds = [3, 4]
 learning_rates = [1e-3, 1e-2]
 """
+METRICS = RetrievalMetrics(
+    recall_at_1=50.0,
+    recall_at_5=100.0,
+    recall_at_10=100.0,
+    median_rank=1.5,
+    mean_rank=1.5,
+    num_queries=2,
+)
+TESTED = Measured(
+    metrics={"text_to_video": METRICS, "video_to_text": METRICS},
+    hits={"text_to_video": (100.0, 0.0)},
+    groups={"text_to_video": (0, 1)},
+)
+COSTS = Cost(seconds_per_step=1.0, peak_bytes=1, videos_per_second=1.0)
 
 
 @pytest.fixture
@@ -38,10 +64,15 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def folder(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
     """Compare with jobs that find a given recall, or recall and rank, for each learning rate."""
 
-    def run(plan, sums, diverges=()):
+    def run(plan, sums, diverges=(), **options):
         done = []
 
         def run_jobs(jobs, _at_once, _on_progress):
@@ -53,33 +84,39 @@ def run(tmp_path, monkeypatch):
                 score = sums.get(train.learning_rate)
                 if (train.learning_rate, train.seed) in diverges:
                     score = None
-                recall, rank = score if isinstance(score, tuple) else (score, 1)
-                metrics = {"text_to_video_recall_at_1": recall, "text_to_video_mean_rank": rank}
-                metrics = {name: float(value) for name, value in metrics.items() if score}
-                found = {
-                    "commit": "abc",
-                    "machine": "here",
-                    "num_threads": train.seed,
-                    "metrics": metrics or None,
-                    "skipped": {},
-                }
-                job.folder.mkdir(parents=True, exist_ok=True)
-                job.result.write_text(json.dumps(found))
+                found = {"train": training(score, train.seed), "test": TESTED, "cost": COSTS}
+                provenance = Provenance(commit="abc", machine="here")
+                write_result(job.result, JobResult(provenance=provenance, found=found[job.kind]))
 
-        monkeypatch.setattr(module, "run_jobs", run_jobs)
-        return compare(plan, tmp_path / "out", ComparisonOptions()), done
+        monkeypatch.setattr(stages, "run_jobs", run_jobs)
+        return compare(plan, folder, ComparisonOptions(), **options), done
 
     return run
+
+
+def training(score, seed):
+    if not score:
+        return Diverged(failed="the loss became nan")
+    recall, rank = score if isinstance(score, tuple) else (score, 1)
+    metrics = {"text_to_video_recall_at_1": recall, "text_to_video_mean_rank": rank}
+    return Trained(
+        metrics={name: float(value) for name, value in metrics.items()},
+        best_epoch=1,
+        num_steps=1,
+        num_threads=seed,
+        adapter_bytes=1,
+        skipped={},
+    )
 
 
 def test_the_best_held_out_sum_chooses_the_rate_of_all_seeds(recipe, run):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3, 1e-2, 1e-1]})
 
-    comparison, done = run(plan, {1e-3: 500, 1e-2: 520, 1e-1: 510})
+    result, done = run(plan, {1e-3: 500, 1e-2: 520, 1e-1: 510})
 
-    frozen, projection = comparison.methods
+    frozen, projection = result.summary.methods
     assert (frozen.learning_rate, projection.learning_rate) == (None, 1e-2)
-    assert projection.search == {1e-3: 500, 1e-2: 520, 1e-1: 510}
+    assert projection.search == {"0.001": 500, "0.01": 520, "0.1": 510}
     assert [rate for kind, _, rate, seed in done if (kind, seed) == ("train", 4)] == [1e-2]
     tested = [(name, rate, seed) for kind, name, rate, seed in done if kind == "test"]
     assert tested[1:] == [("projection", 1e-2, 3), ("projection", 1e-2, 4)]
@@ -89,23 +126,23 @@ def test_the_best_held_out_sum_chooses_the_rate_of_all_seeds(recipe, run):
 def test_of_equal_sums_the_lower_mean_rank_is_chosen(recipe, run):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-4, 1e-3, 1e-2, 1e-1]})
 
-    comparison, _ = run(plan, {1e-4: 1, 1e-3: (520, 1.5), 1e-2: (520, 1.4), 1e-1: (510, 1.0)})
+    result, _ = run(plan, {1e-4: 1, 1e-3: (520, 1.5), 1e-2: (520, 1.4), 1e-1: (510, 1.0)})
 
-    assert comparison.methods[1].learning_rate == 1e-2
+    assert result.summary.methods[1].learning_rate == 1e-2
 
 
-def test_the_commits_of_all_runs_are_told(recipe, run):
-    comparison, _ = run(read_plan(recipe, {"compare.learning_rates": [1e-3]}), {1e-3: 5})
+def test_the_commits_of_all_runs_are_in_the_result(recipe, run):
+    result, _ = run(read_plan(recipe, {"compare.learning_rates": [1e-3]}), {1e-3: 5})
 
-    assert comparison.commits == ("abc",)
+    assert result.commits == ("abc",)
 
 
 def test_of_equal_rates_the_lowest_is_chosen(recipe, run):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-4, 1e-3, 1e-2, 1e-1]})
 
-    comparison, _ = run(plan, {1e-4: 1, 1e-3: 520, 1e-2: 520, 1e-1: 510})
+    result, _ = run(plan, {1e-4: 1, 1e-3: 520, 1e-2: 520, 1e-1: 510})
 
-    assert comparison.methods[1].learning_rate == 1e-3
+    assert result.summary.methods[1].learning_rate == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -116,16 +153,16 @@ def test_of_equal_rates_the_lowest_is_chosen(recipe, run):
         ({1e-3: 4, 1e-2: 5, 0.1: 6, 1.0: 7, 10.0: 8}, [1e-3, 1e-2, 0.1, 1.0]),
     ],
 )
-def test_the_search_goes_on_where_the_best_is_at_an_end(recipe, run, sums, tried):
-    comparison, _ = run(read_plan(recipe, {}), sums)
+def test_the_search_is_extended_where_the_best_is_at_an_end(recipe, run, sums, tried):
+    result, _ = run(read_plan(recipe, {}), sums)
 
-    assert list(comparison.methods[1].search) == tried
+    assert list(map(float, result.summary.methods[1].search)) == tried
 
 
 def test_a_rate_at_which_training_diverges_loses_the_search(recipe, run):
-    comparison, _ = run(read_plan(recipe, {}), {1e-2: 5, 0.1: 4}, diverges={(1e-3, 3)})
+    result, _ = run(read_plan(recipe, {}), {1e-2: 5, 0.1: 4}, diverges={(1e-3, 3)})
 
-    assert comparison.methods[1].search == {1e-3: None, 1e-2: 5, 0.1: 4}
+    assert result.summary.methods[1].search == {"0.001": None, "0.01": 5, "0.1": 4}
 
 
 def test_training_that_always_diverges_is_refused(recipe, run):
@@ -144,9 +181,9 @@ def test_names_with_the_same_settings_are_trained_once(recipe, run):
     names = ["mv-adapter", "mv-adapter-tied"]
     plan = read_plan(recipe, {"compare.methods": names, "compare.learning_rates": [1e-3]})
 
-    comparison, done = run(plan, {1e-3: 5})
+    result, done = run(plan, {1e-3: 5})
 
-    assert [found.name for found in comparison.methods] == names
+    assert [found.name for found in result.summary.methods] == names
     assert len([one for one in done if one[0] == "train"]) == 2
 
 
@@ -155,33 +192,30 @@ def test_runs_under_another_name_of_the_same_settings_are_not_done_again(recipe,
     run(read_plan(recipe, {"compare.methods": ["mv-adapter-tied"], **rates}), {1e-3: 5})
 
     names = ["mv-adapter", "mv-adapter-tied"]
-    comparison, done = run(read_plan(recipe, {"compare.methods": names, **rates}), {1e-3: 5})
+    result, done = run(read_plan(recipe, {"compare.methods": names, **rates}), {1e-3: 5})
 
-    assert [(found.name, found.runs_of) for found in comparison.methods] == [
-        ("mv-adapter", "mv-adapter-tied"),
-        ("mv-adapter-tied", "mv-adapter-tied"),
-    ]
+    assert [found.name for found in result.summary.methods] == names
     assert not done
 
 
-def test_every_machine_that_a_run_is_of_is_told(recipe, run, tmp_path):
+def test_every_machine_of_a_run_is_in_the_result(recipe, run, folder):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
-    (result,) = (tmp_path / "out").rglob("rate-0.001-seed-4/train.json")
-    result.write_text(json.dumps(json.loads(result.read_text()) | {"machine": "another"}))
+    (path,) = folder.rglob("rate-0.001-seed-4/train.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "another"}))
 
-    comparison, _ = run(plan, {1e-3: 5})
+    result, _ = run(plan, {1e-3: 5})
 
-    assert comparison.machines == ("another", "here")
-    # The jobs here say their seeds.
-    assert comparison.num_threads == (3, 4)
+    assert result.machines == ("another", "here")
+    # The jobs here give their seeds as threads.
+    assert result.num_threads == (3, 4)
 
 
-def test_a_plan_that_does_not_fit_is_refused_before_videos_are_drawn(recipe, run, tmp_path):
+def test_a_plan_that_does_not_fit_is_refused_before_videos_are_drawn(recipe, run, folder):
     with pytest.raises(ConfigError, match="does not fit 'tiny'"):
         run(read_plan(recipe, {"compare.methods": ["mv-adapter-tied-12"]}), {})
 
-    assert not (tmp_path / "out" / "videos").exists()
+    assert not (folder / "videos").exists()
 
 
 def test_a_missing_table_is_refused_before_a_clip_is_loaded(recipe, run, monkeypatch):
@@ -192,16 +226,16 @@ def test_a_missing_table_is_refused_before_a_clip_is_loaded(recipe, run, monkeyp
         run(read_plan(recipe, {}), {})
 
 
-def test_other_data_in_the_same_folder_are_refused(recipe, run, tmp_path):
+def test_other_data_in_the_same_folder_are_refused(recipe, run, folder):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     other = recipe.with_name("other.toml")
     other.write_text(RECIPE.replace("train_twins = 6", "train_twins = 7"))
-    drawn = {path.name for path in (tmp_path / "out" / "videos").iterdir()}
+    drawn = {path.name for path in (folder / "videos").iterdir()}
 
     with pytest.raises(ConfigError, match="another synthetic.train_twins"):
         run(read_plan(other, {}), {})
 
-    assert {path.name for path in (tmp_path / "out" / "videos").iterdir()} == drawn
+    assert {path.name for path in (folder / "videos").iterdir()} == drawn
 
 
 def test_what_takes_less_memory_for_the_same_result_may_change(recipe, run):
@@ -213,34 +247,94 @@ def test_what_takes_less_memory_for_the_same_result_may_change(recipe, run):
     assert not done
 
 
-def test_the_same_data_elsewhere_go_on(recipe, run):
-    from mvadapter.comparison.compare import _other
-
+def test_the_same_data_elsewhere_are_the_same_comparison(recipe):
     run_here = read_plan(recipe, {}).as_table()
     run_there = {**run_here, "data": {**run_here["data"], "path": "elsewhere/captions.csv"}}
 
-    assert _other(run_here, run_there) is None
-    assert _other(run_here, {**run_there, "inputs": {"num_frames": 7}}) == (
+    assert difference(run_here, run_there) is None
+    assert difference(run_here, {**run_there, "inputs": {"num_frames": 7}}) == (
         "another inputs.num_frames (6, now 7)"
     )
-    assert _other({"data_fingerprint": "1a"}, {"data_fingerprint": "2b"}) == (
+    assert difference({"data_fingerprint": "1a"}, {"data_fingerprint": "2b"}) == (
         "other videos or captions"
     )
 
 
-def test_a_result_of_another_version_is_named(recipe, run, tmp_path):
+def test_a_result_of_another_version_is_named(recipe, run, folder):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
-    for result in (tmp_path / "out").rglob("train.json"):
-        result.write_text(json.dumps({"metrics": None, "skipped": {}}))
+    for path in folder.rglob("train.json"):
+        path.write_text(json.dumps({"metrics": None, "skipped": {}}))
 
-    with pytest.raises(TrainingError, match=r"train\.json: another version of mvadapter wrote it"):
+    with pytest.raises(
+        TrainingError,
+        match=r"train\.json: written by another version of mvadapter \(commit: field required",
+    ):
         run(plan, {1e-3: 5})
 
 
-def test_a_damaged_plan_is_named(recipe, run, tmp_path):
+def test_a_damaged_plan_is_named(recipe, run, folder):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
-    (tmp_path / "out" / "plan.json").write_text("{")
+    (folder / "plan.json").write_text("{")
 
-    with pytest.raises(ConfigError, match=r"plan\.json: not the JSON that it was written as"):
+    with pytest.raises(ConfigError, match=r"plan\.json: not valid JSON"):
+        run(read_plan(recipe, {}), {})
+
+
+def test_a_damaged_result_is_named(recipe, run, folder):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
+    run(plan, {1e-3: 5})
+    (path,) = folder.rglob("rate-0.001-seed-4/test.json")
+    path.write_text('{"commit":')
+
+    with pytest.raises(
+        TrainingError, match=r"test\.json: not valid JSON; delete it to repeat that"
+    ):
+        run(plan, {1e-3: 5})
+
+
+def test_results_of_earlier_versions_are_read(recipe, run, folder):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3, 1e-2, 1e-1]})
+    scores = {1e-3: 4, 1e-2: 5, 1e-1: 1}
+    expected, _ = run(plan, scores, diverges={(1e-3, 3)})
+    # They wrote the sum of recalls too, and empty fields beside the reason of a diverged run.
+    for path in folder.rglob("test.json"):
+        table = json.loads(path.read_text())
+        for metrics in table["metrics"].values():
+            metrics["recall_sum"] = 250.0
+        path.write_text(json.dumps(table))
+    (diverged,) = folder.rglob("rate-0.001-seed-3/train.json")
+    table = json.loads(diverged.read_text()) | {"metrics": None, "skipped": {}}
+    diverged.write_text(json.dumps(table))
+
+    result, done = run(plan, scores)
+
+    assert not done
+    assert result.summary == expected.summary
+
+
+def test_the_others_are_tested_against_mv_adapter_or_else_the_last(recipe, run, folder):
+    rates = {"compare.learning_rates": [1e-3]}
+    names = {"compare.methods": ["mv-adapter", "frozen"]}
+
+    last, _ = run(read_plan(recipe, rates), {1e-3: 5})
+    ours, _ = run(read_plan(recipe, names | rates), {1e-3: 5})
+    chosen, _ = run(read_plan(recipe, names | rates), {1e-3: 5}, reference="frozen")
+
+    references = [{one.reference for one in r.summary.differences} for r in (last, ours, chosen)]
+    assert references == [{"projection"}, {"mv-adapter"}, {"frozen"}]
+
+
+def test_a_reference_that_is_not_compared_is_refused_before_the_folder_is_made(recipe, run, folder):
+    with pytest.raises(UnknownNameError, match="reference 'lora' is not known"):
+        run(read_plan(recipe, {}), {}, reference="lora")
+
+    assert not folder.exists()
+
+
+def test_a_comparison_is_not_started_twice_in_one_folder(recipe, run, folder):
+    with (
+        lock_folder(folder),
+        pytest.raises(ConfigError, match="another comparison is running there"),
+    ):
         run(read_plan(recipe, {}), {})

@@ -139,14 +139,14 @@ def test_the_same_settings_at_other_rates_are_not_one_run(recipe, tmp_path):
     assert list(same_methods(plan, tmp_path).values()) == names
 
 
-def test_a_slip_in_a_variant_shows_where_it_is_not_compared(recipe):
+def test_a_mistake_in_a_variant_shows_where_it_is_not_compared(recipe):
     recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "mv-adapter"\ndepht = 1\n')
 
     with pytest.raises(ConfigError, match=r"variants\.wide 'depht' is not known.* mean 'depth'"):
         read_plan(recipe, {})
 
 
-def test_a_value_that_a_method_cannot_have_is_told_with_its_name(recipe):
+def test_a_value_that_a_method_cannot_have_is_refused_by_name(recipe):
     recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "lora"\nrank = 0\n')
 
     with pytest.raises(ConfigError, match=r"\[compare\], wide: rank must"):
@@ -154,7 +154,7 @@ def test_a_value_that_a_method_cannot_have_is_told_with_its_name(recipe):
 
 
 def test_the_test_split_may_choose_nothing(recipe):
-    with pytest.raises(ConfigError, match="a comparison sees the test split once, at the end"):
+    with pytest.raises(ConfigError, match="a comparison uses the test split only once, at the end"):
         read_plan(recipe, {"train.select_on": "test"})
 
 
@@ -199,8 +199,8 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
     ("overrides", "message"),
     [
         ({"compare.methods": ["mv-adaptr"]}, "Did you mean 'mv-adapter'"),
-        ({"compare.methods": []}, "methods must name at least one"),
-        ({"compare.seeds": [1, 1]}, "seeds must name at least one, and each once"),
+        ({"compare.methods": []}, "methods must have at least one value"),
+        ({"compare.seeds": [1, 1]}, "seeds must have at least one value, each once"),
         ({"compare.learning_rates": [0.0]}, "learning rates must be above 0"),
         ({"compare.settings": {"lorra": {}}}, "'lorra' is not known. Did you mean 'lora'"),
         (
@@ -208,9 +208,9 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
             r"settings\.lora 'rnk' .* Did you mean 'rank'",
         ),
         ({"compare.quick_rates": {"lorra": 0.1}}, "'lorra' is not known. Did you mean 'lora'"),
-        ({"compare.variants": {"lora": {"method": "lora"}}}, "there is a method of that name"),
-        ({"compare.variants": {"../x": {"method": "lora"}}}, "a-z, 0-9 and - only"),
-        ({"compare.variants": {"wide": {"num_heads": 1}}}, "variants.wide must say of what"),
+        ({"compare.variants": {"lora": {"method": "lora"}}}, "a method has this name"),
+        ({"compare.variants": {"../x": {"method": "lora"}}}, "use only a-z, 0-9 and -"),
+        ({"compare.variants": {"wide": {"num_heads": 1}}}, "variants.wide needs a method"),
         ({"compare.variants": {"wide": {"method": "lorra"}}}, "Did you mean 'lora'"),
         (
             {"compare.variants": {"wide": {"method": "lora"}}, "compare.settings": {"wide": {}}},

@@ -1,55 +1,61 @@
 import csv
+import dataclasses
 import io
+import json
+from pathlib import Path
 
 import pytest
 
-from mvadapter.comparison.compare import Comparison, Found
-from mvadapter.comparison.report import write_report
+from mvadapter.comparison.plan import read_plan
+from mvadapter.comparison.report import ComparisonResult, write_results
+from mvadapter.comparison.results import Cost, Measured, Provenance, Trained
+from mvadapter.comparison.runs import ComparisonRuns, MethodRuns
 from mvadapter.comparison.summary import Spread, summarise
 from mvadapter.comparison.tables import csv_text, markdown, tables
+from mvadapter.evaluation.metrics import RetrievalMetrics
 
+ROOT = Path(__file__).parents[3]
 CLIP_WEIGHTS = 1000
-RUN = {"precision": "float32"}
+MEASURES = ("text_to_video", "reversal")
 
 
 def metrics(recall):
     """Another number for everything, so that none can stand for another."""
-    return {
-        "recall_at_1": recall,
-        "recall_at_5": recall + 20,
-        "recall_at_10": recall + 30,
-        "median_rank": recall / 10,
-        "mean_rank": recall / 8,
-        "num_queries": 4,
-        "recall_sum": 3 * recall + 50,
-    }
+    return RetrievalMetrics(
+        recall_at_1=recall,
+        recall_at_5=recall + 20,
+        recall_at_10=recall + 30,
+        median_rank=recall / 10,
+        mean_rank=recall / 8,
+        num_queries=4,
+    )
 
 
-def of_one_seed(recall, hits):
-    return {
-        "metrics": {"text_to_video": metrics(recall), "video_to_text": metrics(recall + 8)},
-        "hits": {"text_to_video": hits, "reversal": hits},
-        "groups": {key: list(range(len(hits))) for key in ("text_to_video", "reversal")},
-        "skipped": {},
-        "needs": {
+def of_one_seed(recall, hits, groups=None):
+    groups = {measure: tuple(range(len(hits))) for measure in MEASURES} | (groups or {})
+    return Measured(
+        metrics={"text_to_video": metrics(recall), "video_to_text": metrics(recall + 8)},
+        hits=dict.fromkeys(MEASURES, tuple(hits)),
+        groups=groups,
+        needs={
             "order": {"text_to_video": recall, "reversal": 50.0},
             "appearance": {"text_to_video": recall},
         },
-    }
+    )
 
 
 def trained(adapter_bytes, seed):
-    return {
-        "adapter_bytes": adapter_bytes,
-        "num_steps": 7,
-        "best_epoch": seed + 1,
-        "metrics": {},
-        "skipped": {},
-    }
+    return Trained(
+        metrics={},
+        best_epoch=seed + 1,
+        num_steps=7,
+        num_threads=2,
+        adapter_bytes=adapter_bytes,
+        skipped={},
+    )
 
 
-def found(name, trainable, hits, **more):
-    cost = {"seconds_per_step": 0.5, "peak_bytes": 2_000_000, "videos_per_second": 10.0}
+def method(name, trainable, hits, **more):
     trains = trainable > 0
     values = {
         "name": name,
@@ -59,29 +65,28 @@ def found(name, trainable, hits, **more):
         "search": {0.1: 30.0, 0.2: None} if trains else {},
         "trained": {seed: trained(4 * trainable, seed) for seed in (0, 2)} if trains else {},
         "tested": {seed: of_one_seed(40.0 + seed, hits) for seed in ((0, 2) if trains else (0,))},
-        "cost": cost,
-        "commits": ("abc",),
-        "machines": ("here",),
+        "cost": Cost(seconds_per_step=0.5, peak_bytes=2_000_000, videos_per_second=10.0),
+        "provenances": frozenset([Provenance(commit="abc", machine="here")]),
     }
-    return Found(**{**values, **more})
+    return MethodRuns(**{**values, **more})
+
+
+def comparison(*methods):
+    return ComparisonRuns(methods=methods, num_backbone_weights=CLIP_WEIGHTS, precision="float32")
 
 
 @pytest.fixture
 def summary():
-    comparison = Comparison(
-        methods=(
-            found("frozen", 0, [0.0] * 40),
-            found("small", 20, [100.0] * 30 + [0.0] * 10),
-            found("full", CLIP_WEIGHTS, [100.0, 0.0] * 20),
-        ),
-        num_backbone_weights=CLIP_WEIGHTS,
-        **RUN,
+    runs = comparison(
+        method("frozen", 0, [0.0] * 40),
+        method("small", 20, [100.0] * 30 + [0.0] * 10),
+        method("full", CLIP_WEIGHTS, [100.0, 0.0] * 20),
     )
-    return summarise(comparison, "small")
+    return summarise(runs, "small")
 
 
 def test_seeds_become_a_mean_and_a_spread(summary):
-    recall = summary.methods[1].metrics["text_to_video"]["recall_at_1"]
+    recall = summary.methods[1].metrics["text_to_video"].recall_at_1
 
     # By hand: seeds 0 and 2 gave 40 and 42; the sample's standard deviation is sqrt(2).
     assert recall.values == (40.0, 42.0)
@@ -114,22 +119,22 @@ def test_differences_are_paired_and_tested_for_each_measure(summary):
 
 def test_queries_of_one_group_are_no_more_evidence_than_one():
     ours, theirs = [100.0] * 6 + [0.0] * 2, [0.0] * 6 + [100.0] * 2
-    alone, together = list(range(8)), [0] * 6 + [1] * 2
+    alone, together = tuple(range(8)), (0,) * 6 + (1,) * 2
 
-    def difference(groups):
-        methods = []
-        for name, hits in (("a", ours), ("b", theirs)):
-            one = of_one_seed(1.0, hits)
-            one["groups"] = dict.fromkeys(one["groups"], groups)
-            methods.append(found(name, 10, hits, tested={0: one}))
-        comparison = Comparison(methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, **RUN)
-        return summarise(comparison, "b").differences[0].difference
+    def difference(group):
+        methods = [
+            method(
+                name, 10, hits, tested={0: of_one_seed(1.0, hits, dict.fromkeys(MEASURES, group))}
+            )
+            for name, hits in (("a", ours), ("b", theirs))
+        ]
+        return summarise(comparison(*methods), "b").differences[0].difference
 
     assert difference(alone).mean == difference(together).mean == 50.0
     assert difference(together).low < difference(alone).low
 
 
-def test_the_chosen_epochs_and_steps_are_told(summary):
+def test_the_chosen_epochs_and_steps_are_in_the_summary(summary):
     frozen, small, _ = summary.methods
 
     assert (small.num_steps, small.best_epochs) == (7, (1, 3))
@@ -138,13 +143,9 @@ def test_the_chosen_epochs_and_steps_are_told(summary):
 
 def test_equal_methods_do_not_differ():
     same = [100.0, 0.0] * 20
-    comparison = Comparison(
-        methods=(found("a", 10, same), found("b", 10, same)),
-        num_backbone_weights=CLIP_WEIGHTS,
-        **RUN,
-    )
+    runs = comparison(method("a", 10, same), method("b", 10, same))
 
-    (first, *_) = summarise(comparison, "b").differences
+    (first, *_) = summarise(runs, "b").differences
 
     assert (first.difference.mean, first.is_real) == (0.0, False)
 
@@ -153,14 +154,10 @@ def test_names_that_share_their_runs_are_one_test():
     better, worse = [100.0] * 24 + [0.0] * 16, [100.0] * 12 + [0.0] * 28
 
     def differences(*names):
-        others = [found(name, 10, better, runs_of=name.split("-")[0]) for name in names]
-        comparison = Comparison(
-            methods=(found("b", 10, worse), found("b-again", 10, worse, runs_of="b"), *others),
-            num_backbone_weights=CLIP_WEIGHTS,
-            **RUN,
-        )
-        found_there = summarise(comparison, "b").differences
-        return [(one.name, one.is_real) for one in found_there if one.measure == "text_to_video"]
+        others = [method(name, 10, better, runs_of=name.split("-")[0]) for name in names]
+        same = [method("b", 10, worse), method("b-again", 10, worse, runs_of="b")]
+        found = summarise(comparison(*same, *others), "b").differences
+        return [(one.name, one.is_real) for one in found if one.measure == "text_to_video"]
 
     assert differences("a") == [("a", True)]
     assert differences(*(f"a-{i}" for i in range(500))) == [(f"a-{i}", True) for i in range(500)]
@@ -267,7 +264,7 @@ def test_the_csv_has_a_row_a_method_and_a_column_a_number(summary):
     measured = {
         f"{direction}.{key}"
         for direction in ("text_to_video", "video_to_text")
-        for key in metrics(1.0).keys() - {"num_queries"}
+        for key in [*dataclasses.asdict(metrics(1.0)).keys() - {"num_queries"}, "recall_sum"]
     } | {"order.text_to_video", "order.reversal", "appearance.text_to_video"}
     spreads = {f"{name}.{kind}" for name in measured for kind in ("mean", "std")}
     assert {key for key in rows[1] if "." in key} == spreads
@@ -295,58 +292,74 @@ def test_the_plots_show_recall_at_1_against_the_share_of_trained_weights(summary
 
 
 def test_queries_that_all_belong_together_are_not_tested():
-    methods = []
-    for name in ("a", "b"):
-        one = of_one_seed(1.0, [100.0] * 4)
-        one["groups"]["reversal"] = [0] * 4
-        methods.append(found(name, 10, [100.0] * 4, tested={0: one}))
-    comparison = Comparison(methods=tuple(methods), num_backbone_weights=CLIP_WEIGHTS, **RUN)
+    hits = [100.0] * 4
+    tested = {0: of_one_seed(1.0, hits, {"reversal": (0, 0, 0, 0)})}
 
-    assert [one.measure for one in summarise(comparison, "b").differences] == ["text_to_video"]
+    summary = summarise(comparison(*(method(n, 10, hits, tested=tested) for n in "ab")), "b")
+
+    assert [one.measure for one in summary.differences] == ["text_to_video"]
 
 
 def test_a_method_larger_than_clip_stands_beside_it_all_the_same():
-    comparison = Comparison(
-        methods=(found("large", CLIP_WEIGHTS + 200, [100.0, 0.0]),),
-        num_backbone_weights=CLIP_WEIGHTS,
-        **RUN,
-    )
+    runs = comparison(method("large", CLIP_WEIGHTS + 200, [100.0, 0.0]))
 
-    (large,) = summarise(comparison, "large").methods
+    (large,) = summarise(runs, "large").methods
     # By hand: 4,000 bytes of CLIP and 4,800 of the method.
     assert large.storage[0].num_bytes == 8800
 
 
-ABOUT = {
-    "command": "mvadapter compare",
-    "commit": "1a",
-    "machine": "here",
-    "threads of a run": "2",
-    "versions": "1",
-    "precision": "float32",
-    "missing": [],
-    "skipped": {},
-}
+@pytest.fixture
+def result(summary, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[data]\npath = "synthetic"\n')
+    return ComparisonResult(
+        command="mvadapter compare",
+        versions={"mvadapter": "1", "torch": "2"},
+        commits=("1a", "2b"),
+        machines=("here", "there"),
+        num_threads=(1, 2),
+        precision="float32",
+        plan=read_plan(recipe, {"compare.methods": ["frozen"]}),
+        missing=("a",),
+        skipped={"b": "broken", "c": "empty"},
+        skipped_in_training={"d": "gone"},
+        summary=summary,
+    )
 
 
-def test_a_report_is_json_csv_markdown_and_plots(summary, tmp_path):
-    about = ABOUT | {"missing": ["a"], "skipped": {"b": "broken", "c": "empty"}}
+def test_a_report_is_json_csv_markdown_and_plots(result, tmp_path):
+    write_results(result, tmp_path / "out")
 
-    result = write_report(summary, about, tmp_path)
-
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "results.json", "results.csv", "tables.md", "recall_by_share.png", "recall_by_share.svg",
         "recall_by_seed.png", "recall_by_seed.svg",
     }  # fmt: skip
-    assert result["machine"] == "here"
-    says = (tmp_path / "tables.md").read_text()
-    assert says.startswith("- command: mvadapter compare\n- commit: 1a\n")
-    assert "- left out of the test split, alike for all methods: 3 videos\n" in says
+    text = (tmp_path / "out" / "tables.md").read_text()
+    assert text.startswith("- command: mvadapter compare\n- commit: 1a, 2b\n")
+    assert "- machine: here; there\n- threads of a run: 1 or 2\n" in text
+    assert "- versions: mvadapter 1, torch 2\n" in text
+    assert "- left out of the test split, alike for all methods: 3 videos\n" in text
 
 
-def test_the_same_numbers_give_the_same_plots(summary, tmp_path):
+def test_the_json_has_the_keys_of_the_published_study(result, tmp_path):
+    published = json.loads((ROOT / "docs" / "study" / "results.json").read_text())
+
+    write_results(result, tmp_path / "out")
+
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert written.keys() == published.keys()
+    assert list(written["methods"][0]) == list(published["methods"][0])
+    assert list(written["methods"][0]["storage"][0]) == list(published["methods"][0]["storage"][0])
+    assert list(written["differences"][0]) == list(published["differences"][0])
+    for direction, ours in written["methods"][0]["metrics"].items():
+        theirs = published["methods"][0]["metrics"][direction]
+        assert list(ours) == list(theirs)
+        assert all(list(ours[key]) == list(theirs[key]) for key in ours)
+
+
+def test_the_same_numbers_give_the_same_plots(result, tmp_path):
     for name in ("one", "two"):
-        write_report(summary, ABOUT, tmp_path / name)
+        write_results(result, tmp_path / name)
 
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name

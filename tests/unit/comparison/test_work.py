@@ -1,9 +1,8 @@
-import json
-
 import pytest
 
 from mvadapter.comparison.plan import read_plan
-from mvadapter.comparison.work import Job, do
+from mvadapter.comparison.results import Diverged, read_test, read_training
+from mvadapter.comparison.work import Job, run_job
 from mvadapter.errors import AdapterFolderError
 
 RECIPE = """
@@ -57,49 +56,50 @@ def silent(_share):
     pass
 
 
-def test_a_trained_run_says_what_the_held_out_part_makes_of_it(job):
+def test_a_trained_run_leaves_its_result_and_no_state(job):
     shares = []
 
-    do(job("train"), never, shares.append)
-    found = json.loads(job("train").result.read_text())
+    run_job(job("train"), never, shares.append)
+    found = read_training(job("train").result).found
 
-    assert found["num_steps"] == len(shares) == 4
+    assert found.num_steps == len(shares) == 4
+    assert found.adapter_bytes > 4 * 40_960
     assert shares[-1] == 1.0
     assert not (job("train").folder / "run" / "state.safetensors").exists()
 
 
-def test_a_stopped_run_has_no_result_and_goes_on(job):
-    do(job("train"), lambda: True, silent)
+def test_a_stopped_run_has_no_result_and_continues(job):
+    run_job(job("train"), lambda: True, silent)
     assert not job("train").result.exists()
     assert (job("train").folder / "run" / "state.safetensors").is_file()
 
-    do(job("train"), never, silent)
+    run_job(job("train"), never, silent)
 
     assert job("train").result.is_file()
 
 
-def test_a_rate_at_which_training_diverges_loses_the_search_and_ends_nothing(job):
-    do(job("train", rate=1e30), never, silent)
+def test_a_rate_at_which_training_diverges_is_a_result_too(job):
+    run_job(job("train", rate=1e30), never, silent)
 
-    found = json.loads(job("train").result.read_text())
-    assert found["metrics"] is None
-    assert "the loss became nan" in found["failed"]
+    found = read_training(job("train").result).found
+    assert isinstance(found, Diverged)
+    assert "the loss became nan" in found.failed
 
 
 def test_a_trained_method_is_never_measured_untrained(job):
     with pytest.raises(AdapterFolderError, match="no adapter here"):
-        do(job("test"), never, silent)
+        run_job(job("test"), never, silent)
 
 
-def test_what_trains_nothing_is_measured_as_it_is(job):
-    do(job("test", "frozen", None), never, silent)
+def test_a_method_that_trains_nothing_is_measured(job):
+    run_job(job("test", "frozen", None), never, silent)
 
-    found = json.loads(job("test").result.read_text())
-    assert found["needs"]["direction"]["reversal"] == 50.0
+    found = read_test(job("test").result).found
+    assert found.needs["direction"]["reversal"] == 50.0
 
 
 def test_measuring_stops_when_asked(job):
-    do(job("test", "frozen", None), lambda: True, silent)
+    run_job(job("test", "frozen", None), lambda: True, silent)
 
     assert not job("test").result.exists()
 
@@ -108,7 +108,7 @@ def test_a_result_that_is_there_is_kept(job):
     job("train").folder.mkdir(parents=True)
     job("train").result.write_text("{}")
 
-    do(job("train"), never, silent)
+    run_job(job("train"), never, silent)
 
     assert job("train").result.read_text() == "{}"
 

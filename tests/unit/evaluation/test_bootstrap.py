@@ -203,7 +203,7 @@ def test_queries_of_one_group_are_one_over_seeds_too():
 
 
 def test_one_group_of_queries_knows_of_no_other():
-    with pytest.raises(DataError, match="all queries belong together"):
+    with pytest.raises(DataError, match="all queries are in one group"):
         paired_bootstrap_over_seeds(
             np.ones((1, 4)), np.zeros((1, 4)), group=np.zeros(4, dtype=np.int64)
         )

@@ -1,0 +1,111 @@
+"""A comparison's folder: what it may hold, and the plan that its runs have in common."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from mvadapter.backbone.precision import Precision
+from mvadapter.comparison.plan import ComparisonPlan
+from mvadapter.errors import ConfigError
+from mvadapter.files import locked, write_text
+from mvadapter.training.recipe import FREE_SETTINGS
+
+_PLAN = "plan.json"
+_LOCK = "compare.lock"
+_DATA = "data_fingerprint"
+
+
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
+    """Make a comparison's folder where it is missing, and keep other comparisons out of it.
+
+    Raises:
+        ConfigError: It is a file, it holds other things, or a comparison is running in it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; choose a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    others = sorted(path.name for path in folder.iterdir())
+    if others and not (folder / _LOCK).is_file():
+        raise ConfigError(
+            f"{folder}: holds other things ({others[0]}) and is no comparison; choose a new folder"
+        )
+    refusal = ConfigError(f"{folder}: another comparison is running there; wait until it ends")
+    return locked(folder / _LOCK, refusal)
+
+
+class SavedPlan:
+    """The plan in a comparison's folder; a new folder has none.
+
+    Args:
+        folder: The comparison's folder.
+
+    Raises:
+        ConfigError: The plan is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / _PLAN
+        self._saved = _read(self._path)
+
+    @property
+    def precision(self) -> Precision | None:
+        """The precision that the runs were trained in; None in a new folder."""
+        return self._saved["train"]["precision"] if self._saved else None
+
+    def check(self, plan: ComparisonPlan, data_fingerprint: str | None = None) -> None:
+        """Refuse a plan that is not the saved one; methods that only one of them has may differ.
+
+        Args:
+            plan: The plan.
+            data_fingerprint: Of the records; None where they are not read yet.
+
+        Raises:
+            ConfigError: The folder holds a comparison with other settings or other data.
+        """
+        table = plan.as_table()
+        if data_fingerprint is not None:
+            table[_DATA] = data_fingerprint
+        if self._saved and (other := difference(self._saved, table)):
+            raise ConfigError(
+                f"{self._folder}: holds a comparison with {other}; choose a new folder"
+            )
+
+    def write(self, plan: ComparisonPlan, data_fingerprint: str) -> None:
+        """Write the plan, with the methods of earlier ones.
+
+        Raises:
+            OSError: The folder cannot be written to.
+        """
+        table = {**plan.as_table(), _DATA: data_fingerprint}
+        table["methods"] = {**self._saved.get("methods", {}), **table["methods"]}
+        write_text(self._path, json.dumps(table, indent=2) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: not valid JSON; choose a new folder") from error
+
+
+def difference(saved: Any, now: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON
+    """Describe the first setting in which two plans differ, methods of only one aside."""
+    if name in FREE_SETTINGS:
+        return None
+    if not (isinstance(saved, Mapping) and isinstance(now, Mapping)):
+        if saved == now:
+            return None
+        if name == _DATA:
+            return "other videos or captions"
+        return f"another {name} ({saved!r}, now {now!r})"
+    for key in now:
+        if key in saved or name != "methods":
+            inner = f"{name}.{key}" if name else key
+            if found := difference(saved.get(key), now[key], inner):
+                return found
+    return None

@@ -1,0 +1,155 @@
+"""Results of jobs in, JSON files out, and back."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mvadapter.errors import TrainingError
+from mvadapter.evaluation.metrics import RetrievalMetrics
+from mvadapter.files import write_text
+
+Direction: TypeAlias = Literal["text_to_video", "video_to_text"]
+DIRECTIONS: tuple[Direction, ...] = ("text_to_video", "video_to_text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A training run that finished."""
+
+    metrics: dict[str, float]
+    """Of the best epoch, on what chose it; empty where nothing was held out."""
+    best_epoch: int
+    num_steps: int
+    num_threads: int
+    """CPU threads of the run, on which the last bits of a training depend."""
+    adapter_bytes: int
+    """Size of the adapter's file."""
+    skipped: dict[str, str]
+    """Videos without frames: record id -> reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diverged:
+    """A training run whose loss became NaN or infinite."""
+
+    failed: str
+    """The error message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One adapter on the test split; hits are in percent, one number per query."""
+
+    metrics: dict[Direction, RetrievalMetrics]
+    hits: dict[str, tuple[float, ...]]
+    """Measure -> per query: "text_to_video" and "video_to_text" (R@1), and for drawn videos
+    "reversal"."""
+    groups: dict[str, tuple[int, ...]]
+    """Measure -> per query: queries with the same number are not independent, such as the captions
+    and segments of one video, or a drawn video and its twin."""
+    needs: dict[str, dict[str, float]] = field(default_factory=dict)
+    """For drawn videos: need -> measure -> mean over the queries of that need."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Videos without frames: record id -> reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one method costs beside this CLIP, on this machine."""
+
+    seconds_per_step: float
+    """Median of one training step at the recipe's batch size, without decoding."""
+    peak_bytes: int
+    """Peak of memory in training, CLIP and optimiser included."""
+    videos_per_second: float
+    """Embedded without gradients, without decoding."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """The code and the machine that a result comes from."""
+
+    commit: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult(Generic[Result]):
+    """What a job found, and where."""
+
+    provenance: Provenance
+    found: Result
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is written: the fields of both parts side by side."""
+        parts: Any = (self.provenance, self.found)
+        return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
+
+
+def write_result(path: Path, result: JobResult[Any]) -> None:
+    """Write a result as JSON, completely or not at all.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    write_text(path, json.dumps(result.to_dict()) + "\n")
+
+
+# pydantic ignores keys that it does not know, which here are those of the other part.
+_PROVENANCE = TypeAdapter(Provenance)
+_TRAINING: TypeAdapter[Trained | Diverged] = TypeAdapter(Trained | Diverged)
+_TEST = TypeAdapter(Measured)
+_COST = TypeAdapter(Cost)
+
+
+def read_training(path: Path) -> JobResult[Trained | Diverged]:
+    """Read and check the result of a training run.
+
+    Raises:
+        TrainingError: The file is damaged, or from a version that wrote something else.
+    """
+    return _read(path, _TRAINING.validate_json)
+
+
+def read_test(path: Path) -> JobResult[Measured]:
+    """Read and check what was measured on the test split.
+
+    Raises:
+        TrainingError: The file is damaged, or from a version that wrote something else.
+    """
+    return _read(path, _TEST.validate_json)
+
+
+def read_cost(path: Path) -> JobResult[Cost]:
+    """Read and check the cost of a method.
+
+    Raises:
+        TrainingError: The file is damaged, or from a version that wrote something else.
+    """
+    return _read(path, _COST.validate_json)
+
+
+def _read(path: Path, validate: Callable[..., Result]) -> JobResult[Result]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        provenance = _PROVENANCE.validate_json(text, strict=True)
+        return JobResult(provenance=provenance, found=validate(text, strict=True))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            problem = "not valid JSON; delete it to repeat that run"
+        else:
+            key = ".".join(map(str, first["loc"]))
+            problem = (
+                f"written by another version of mvadapter ({key}: {first['msg'].lower()}); choose "
+                f"another folder"
+            )
+        raise TrainingError(f"{path}: {problem}") from error
