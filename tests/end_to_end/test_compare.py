@@ -10,7 +10,7 @@ import pytest
 
 from commands import run_command, run_process
 from held import held_at
-from mvadapter.comparison.work import do
+from mvadapter.comparison.work import run_job
 
 _ROOT = Path(__file__).parents[2]
 _RECIPE = """
@@ -57,17 +57,17 @@ def modified(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("t*.json")}
 
 
-def do_here(jobs, _at_once, _on_progress):
-    """Do the jobs in this process, which saves the seconds that imports take in each of theirs."""
+def run_here(jobs, _at_once, _on_progress):
+    """Run the jobs in this process, which saves the seconds that imports take in each of theirs."""
     for job in jobs:
-        do(job, lambda: False, lambda _share: None)
+        run_job(job, lambda: False, lambda _share: None)
 
 
 @pytest.fixture(scope="module")
 def compared(recipe, tmp_path_factory):
     """A comparison: its folder, and what the command reported."""
     folder = tmp_path_factory.mktemp("comparisons") / "comparison"
-    with mock.patch("mvadapter.comparison.stages.run_jobs", do_here):
+    with mock.patch("mvadapter.comparison.stages.run_jobs", run_here):
         ended = compare(recipe, "-o", folder, "--json")
     assert ended.returncode == 0, ended.stderr
     return folder, json.loads(ended.stdout)

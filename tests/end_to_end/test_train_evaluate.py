@@ -204,7 +204,7 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         ),
         (["train", "--data", "t.csv", "--output", "file"], "file: is a file; name a folder"),
         (["train", "--data", "t.csv", "--learning-rate", "inf"], "must be above 0 and finite"),
-        (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers with commas"),
+        (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers separated by commas"),
         (["evaluate"], "no data to evaluate the frozen CLIP on; name a dataset (msrvtt,"),
         (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
         (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
