@@ -10,7 +10,7 @@ demo: .venv/.installed
 	$(RUN) mvadapter demo --output demo
 
 test: .venv/.installed-dev
-	$(RUN) pytest -m "not slow"
+	$(RUN) pytest -m "not slow" -n 2 --dist loadscope
 
 test-slow: .venv/.installed-dev
 	$(RUN) pytest -m slow

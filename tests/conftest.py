@@ -1,15 +1,26 @@
 """Fixtures that every room's tests use."""
 
+import os
 from pathlib import Path
+
+# Before anything reads them: no test asks a network, and tables are as wide on every terminal.
+os.environ |= {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from made_clips import write_random_clip
 from mvadapter.backbone.clip import Backbone
 
 # The tensors here are so small that sharing them out costs more than it saves.
 torch.set_num_threads(1)
+
+# The same examples every time, and no example is too slow on a busy machine.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 _GOLDEN = Path(__file__).parent / "golden"
 _SHARED = Path(__file__).parents[2] / "shared"

@@ -1,17 +1,18 @@
 """A comparison through the real command: complete, killed and continued."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from commands import run_command, run_process
+from held import held_at
+from mvadapter.comparison.work import run_job
+
 _ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 _RECIPE = """
 [data]
 path = "synthetic"
@@ -34,19 +35,8 @@ learning_rates = [1e-3, 1e-2]
 """
 
 
-def arguments(*more):
-    return [sys.executable, "-m", "mvadapter", "compare", *map(str, more)]
-
-
-def compare(*more):
-    return subprocess.run(
-        arguments(*more),
-        capture_output=True,
-        text=True,
-        env=_ENVIRONMENT,
-        timeout=300,
-        check=False,
-    )
+def compare(*arguments):
+    return run_command("compare", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -67,22 +57,25 @@ def modified(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("t*.json")}
 
 
-def test_a_killed_comparison_continues_with_what_is_missing(recipe, tmp_path):
-    folder = tmp_path / "comparison"
-    killed = subprocess.Popen(
-        arguments(recipe, "-o", folder, "--jobs", "2"), env=_ENVIRONMENT, stderr=subprocess.DEVNULL
-    )
-    while not list(folder.rglob("train.json")):
-        assert killed.poll() is None
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    before = modified(folder)
+def run_here(jobs, _at_once, _on_progress):
+    """Run the jobs in this process, which saves the seconds that imports take in each of theirs."""
+    for job in jobs:
+        run_job(job, lambda: False, lambda _share: None)
 
-    ended = compare(recipe, "-o", folder, "--jobs", "2", "--json")
 
+@pytest.fixture(scope="module")
+def compared(recipe, tmp_path_factory):
+    """A comparison: its folder, and what the command reported."""
+    folder = tmp_path_factory.mktemp("comparisons") / "comparison"
+    with mock.patch("mvadapter.comparison.stages.run_jobs", run_here):
+        ended = compare(recipe, "-o", folder, "--json")
     assert ended.returncode == 0, ended.stderr
-    result = json.loads(ended.stdout)
+    return folder, json.loads(ended.stdout)
+
+
+def test_a_comparison_reports_every_method(compared):
+    folder, result = compared
+
     assert result["commit"] == commit()
     frozen, projection = result["methods"]
     assert [one["name"] for one in result["methods"]] == ["frozen", "projection"]
@@ -94,23 +87,52 @@ def test_a_killed_comparison_continues_with_what_is_missing(recipe, tmp_path):
     assert projection["adapter_bytes"] > 4 * 40_960
     assert frozen["needs"]["direction"]["reversal"]["mean"] == 50
     assert projection["needs"]["direction"]["reversal"]["mean"] == 50
-    assert projection["peak_bytes"] > 0
     assert {one["reference"] for one in result["differences"]} == {"projection"}
-    assert before.items() <= modified(folder).items()
     assert {path.name for path in folder.glob("*.*")} == {
         "compare.lock", "plan.json", "results.json", "results.csv", "tables.md",
         "recall_by_share.png", "recall_by_share.svg", "recall_by_seed.png", "recall_by_seed.svg",
     }  # fmt: skip
 
+
+def test_a_comparison_with_another_recipe_does_not_mix_with_it(compared, tmp_path):
+    folder, _ = compared
     longer = tmp_path / "longer.toml"
     longer.write_text(_RECIPE.replace("epochs = 2", "epochs = 3"))
+
     other = compare(longer, "-o", folder)
+
     assert other.returncode == 2
     assert "holds a comparison with another train.epochs (2, now 3)" in other.stderr
 
+
+def test_a_comparison_that_ended_does_nothing_again(compared, recipe):
+    folder, _ = compared
+    before = modified(folder)
+
     again = compare(recipe, "-o", folder, "--methods", "projection,frozen")
+
     assert again.returncode == 0
     assert "Text to video, test split" in again.stdout
+    assert before == modified(folder)
+
+
+def test_a_killed_comparison_continues_with_what_is_missing(recipe, tmp_path):
+    folder = tmp_path / "comparison"
+    command = ["compare", recipe, "-o", folder, "--jobs", "2", "--seeds", "0"]
+    command += ["--methods", "projection"]
+    # The first of its processes has ended, and another one is at work.
+    with held_at("mvadapter.comparison.processes:_Worker.join", *command) as comparing:
+        killed = comparing.interrupt(signal.SIGKILL)
+    before = modified(folder)
+
+    ended = run_process(*command, "--json")
+
+    assert killed.returncode == -signal.SIGKILL
+    assert "train.json" in {path.name for path in before}
+    assert ended.returncode == 0, ended.stderr
+    (projection,) = json.loads(ended.stdout)["methods"]
+    assert {"0.001", "0.01"} < projection["search"].keys()
+    assert projection["peak_bytes"] > 0
     assert before.items() <= modified(folder).items()
 
 

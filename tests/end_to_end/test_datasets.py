@@ -1,34 +1,19 @@
 """A made-up MSR-VTT through the real command: prepare, check, train, evaluate."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
+from commands import run_command, run_process
+from held import held_at
 from made_datasets import SAMPLES, write_msrvtt
 from made_videos import write_video
 
-_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 _SMALL = (
     "--epochs", "1", "--batch-size", "4", "--precision", "float32",
     "--set", "method.bottleneck_width=8", "--set", "train.holdout_percent=0.0",
 )  # fmt: skip
-
-
-def mvadapter(*arguments, cwd):
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "mvadapter", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=_ENVIRONMENT,
-        timeout=300,
-        check=False,
-        cwd=cwd,
-    )
 
 
 def write_dataset(folder, frames=14):
@@ -40,11 +25,13 @@ def write_dataset(folder, frames=14):
     return folder
 
 
+_PREPARE = (
+    "data", "prepare", "msrvtt", "--annotations", "annotations", "--videos", "videos",
+)  # fmt: skip
+
+
 def prepare(folder, *arguments):
-    return mvadapter(
-        "data", "prepare", "msrvtt", "--annotations", "annotations", "--videos", "videos",
-        *arguments, cwd=folder,
-    )  # fmt: skip
+    return run_command(*_PREPARE, *arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +52,7 @@ def prepared(folder):
 @pytest.fixture(scope="module")
 def trained(prepared, random_clip_folder):
     folder, _ = prepared
-    done = mvadapter(
+    done = run_command(
         "train", "msrvtt", "--backbone", random_clip_folder, "--output", "adapter", *_SMALL,
         "--json", cwd=folder,
     )  # fmt: skip
@@ -106,7 +93,7 @@ def test_an_adapter_is_evaluated_on_a_split(
 ):
     folder, _ = trained
 
-    done = mvadapter("evaluate", "adapter", "msrvtt", *arguments, "--json", cwd=folder)
+    done = run_command("evaluate", "adapter", "msrvtt", *arguments, "--json", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -120,8 +107,8 @@ def test_the_doctor_tells_a_sample_from_the_dataset(folder, tmp_path):
     write_dataset(tmp_path)
 
     arguments = ["data", "check", "msrvtt", "--annotations", "annotations", "--videos", "videos"]
-    seen = mvadapter(*arguments, cwd=tmp_path)
-    done = mvadapter(*arguments, "--json", "--backbone", "tiny", cwd=tmp_path)
+    seen = run_process(*arguments, cwd=tmp_path)
+    done = run_command(*arguments, "--json", "--backbone", "tiny", cwd=tmp_path)
 
     assert seen.returncode == done.returncode == 1
     assert "Problems: 13" in seen.stdout
@@ -140,20 +127,20 @@ def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder)
     refused = prepare(tmp_path)
     skipped = prepare(tmp_path, "--missing", "skip", "--output", "here/captions.csv")
     # A folder stands for the table that it holds.
-    trained = mvadapter(
+    trained = run_command(
         "train", "msrvtt", "--data", "here", "--backbone", random_clip_folder, "--output",
         "adapter", *_SMALL, cwd=tmp_path,
     )  # fmt: skip
     arguments = ["evaluate", "adapter", "msrvtt", "--data", "here"]
-    seen = mvadapter(*arguments, cwd=tmp_path)
-    result = json.loads(mvadapter(*arguments, "--json", cwd=tmp_path).stdout)
+    seen = run_command(*arguments, cwd=tmp_path)
+    result = json.loads(run_command(*arguments, "--json", cwd=tmp_path).stdout)
 
     assert refused.returncode == 2
     assert "no file for 1 of the 2 videos of 1k-A (video8)" in refused.stderr
     assert not (tmp_path / "msrvtt.parquet").exists()
     assert skipped.returncode == 1
     assert trained.returncode == 1, trained.stderr
-    assert "train-9k minus 1: 2 captions dropped" in trained.stderr
+    assert "1 videos were missing when the table was prepared; 2 captions" in trained.stderr
     assert seen.returncode == 1
     assert "1k-A minus 1: 1 queries dropped" in seen.stdout
     assert (result["missing"], result["dropped_videos"]) == (["video8"], 1)
@@ -164,7 +151,7 @@ def test_a_missing_video_is_stated_in_every_result(tmp_path, random_clip_folder)
 def test_the_frozen_clip_is_measured_as_the_dataset_wants_it(prepared, random_clip_folder):
     folder, _ = prepared
 
-    done = mvadapter("evaluate", "msrvtt", "--backbone", random_clip_folder, "--json", cwd=folder)
+    done = run_command("evaluate", "msrvtt", "--backbone", random_clip_folder, "--json", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -176,7 +163,7 @@ def test_the_frozen_clip_is_measured_as_the_dataset_wants_it(prepared, random_cl
 def test_a_table_of_another_dataset_is_refused(prepared):
     folder, _ = prepared
 
-    done = mvadapter("evaluate", "adapter", "msvd", "--data", "msrvtt.parquet", cwd=folder)
+    done = run_command("evaluate", "adapter", "msvd", "--data", "msrvtt.parquet", cwd=folder)
 
     assert done.returncode == 2
     assert "msrvtt.parquet: was prepared from msrvtt, not from msvd" in done.stderr
@@ -207,27 +194,20 @@ def test_other_frames_than_the_datasets_own_can_be_stored(tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
-    write_dataset(tmp_path, frames=400)
-    command = [
-        sys.executable, "-m", "mvadapter", "data", "prepare", "msrvtt", "--annotations",
-        "annotations", "--videos", "videos", "--frames",
-    ]  # fmt: skip
-    running = subprocess.Popen(
-        command, env=_ENVIRONMENT, cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    for line in running.stderr:
-        if line.startswith("storing frames: "):
-            break
-    running.send_signal(how)
-    _, errors = running.communicate(timeout=120)
+    write_dataset(tmp_path)
+    third_video = "mvadapter.data.frame_store:_ShardWriter.add"
+    with held_at(third_video, *_PREPARE, "--frames", call=3, cwd=tmp_path) as storing:
+        interrupted = storing.interrupt(how)
 
     done, again = prepare(tmp_path, "--frames"), prepare(tmp_path, "--frames")
 
-    assert "Traceback" not in errors
+    assert "Traceback" not in interrupted.stderr
     if how == signal.SIGINT:
-        assert running.returncode == 130
-        assert "stopped; the same command goes on from there" in errors
-        assert "frames of 10 videos (10 new)" not in done.stderr
+        assert interrupted.returncode == 130
+        assert "stopped; the same command goes on from there" in interrupted.stderr
+        assert "frames of 10 videos (8 new)" in done.stderr
+    else:
+        assert interrupted.returncode == -signal.SIGKILL
     assert done.returncode == 0, done.stderr
     assert "frames of 10 videos (" in done.stderr
     assert "frames of 10 videos (0 new)" in again.stderr
@@ -268,11 +248,11 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
         ),
         (["data", "check", "msvd", "--annotations", "no"], "no: no such folder"),
         (["train", "msrvt"], "msrvt: no such recipe; expected a TOML file, or a dataset: msrvtt,"),
-        (["evaluate", "mvrtt"], "nothing to measure mvrtt on; name a dataset (msrvtt,"),
+        (["evaluate", "mvrtt"], "no data to evaluate mvrtt on; name a dataset (msrvtt,"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
-    done = mvadapter(*arguments, cwd=tmp_path)
+    done = run_command(*arguments, cwd=tmp_path)
 
     assert done.returncode == 2
     assert message in done.stderr

@@ -1,17 +1,12 @@
 """The demo: a small one each time, the real one among the slow tests."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
-from mvadapter.cli import console
+from commands import run_command, run_process
 from mvadapter.cli import demo as demo_command
-from mvadapter.errors import ConfigError
 
 
 @pytest.fixture
@@ -22,13 +17,13 @@ def small(monkeypatch):
     monkeypatch.setitem(demo_command.SETTINGS, "train.epochs", 1)
 
 
-def test_the_demo_walks_the_whole_path_twice_in_a_row(small, tmp_path, capsys):
+def test_the_demo_walks_the_whole_path_twice_in_a_row(small, tmp_path):
     output = tmp_path / "a folder with spaces"
 
     for _ in range(2):
-        demo_command.demo(output, as_json=True)
-        result = json.loads(capsys.readouterr().out)
+        done = run_command("demo", "--output", output, "--json")
 
+    result = json.loads(done.stdout)
     assert result["methods"].keys() == {"frozen", "mv-adapter"}
     assert result["methods"]["frozen"]["reversal_accuracy"]["mean"] == 50
     assert result["methods"]["frozen"]["num_trainable"] == 0
@@ -40,36 +35,27 @@ def test_the_demo_walks_the_whole_path_twice_in_a_row(small, tmp_path, capsys):
         assert picture.height > 300
 
 
-def test_the_table_says_what_was_measured(small, tmp_path, capsys, monkeypatch):
-    # Wide enough for every header, whatever terminal the tests run in.
-    monkeypatch.setattr(console, "_stdout", Console(width=160))
+def test_the_table_says_what_was_measured(small, tmp_path):
+    done = run_command("demo", "--output", tmp_path / "demo")
 
-    demo_command.demo(tmp_path / "demo", as_json=False)
-
-    shown = capsys.readouterr()
-    assert "reversal accuracy" in shown.out
-    assert "mv-adapter" in shown.out
-    assert "mvadapter search" in shown.err
+    assert "reversal accuracy" in done.stdout
+    assert "mv-adapter" in done.stdout
+    assert "mvadapter search" in done.stderr
 
 
 def test_the_demo_leaves_other_peoples_folders_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
 
-    with pytest.raises(ConfigError, match=r"holds 'thesis\.txt', which no demo made"):
-        demo_command.demo(tmp_path)
+    done = run_process("demo", "--output", tmp_path)
 
+    assert done.returncode == 2
+    assert "holds 'thesis.txt', which no demo made" in done.stderr
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.slow
 def test_the_real_demo_learns_what_needs_time(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "mvadapter", "demo", "--output", tmp_path / "demo", "--json"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        check=False,
-    )
+    done = run_process("demo", "--output", tmp_path / "demo", "--json")
 
     assert done.returncode == 0, done.stderr
     methods = json.loads(done.stdout)["methods"]

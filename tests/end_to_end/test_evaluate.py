@@ -2,30 +2,18 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from commands import run_command, run_process
 from made_videos import write_video
 from mvadapter.data.origin import Origin, write_origin
 from mvadapter.files import hash_file
 
-_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-
-
-def mvadapter(*arguments, launcher=()):
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, launcher), "mvadapter", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=_ENVIRONMENT,
-        timeout=300,
-        check=False,
-    )
+_TWO_PROCESSES = (
+    "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +38,7 @@ def table(tmp_path_factory):
 def everything(table, random_clip_folder, tmp_path_factory):
     """One evaluation with all that can be asked for; its folder and its result."""
     folder = tmp_path_factory.mktemp("results")
-    done = mvadapter(
+    done = run_command(
         "evaluate", "--data", table, "--backbone", random_clip_folder, "--split", "test",
         "--unreadable", "skip", "--dual-softmax", "100", "--query-bank", "train",
         "--ranks", folder / "ranks.csv", "--report", folder / "report.html", "--json",
@@ -103,11 +91,11 @@ def test_the_page_shows_frames_and_says_what_is_left_out(everything):
 def test_two_processes_give_the_numbers_of_one(everything, table, random_clip_folder, tmp_path):
     folder, result = everything
 
-    done = mvadapter(
+    done = run_process(
         "evaluate", "--data", table, "--backbone", random_clip_folder, "--split", "test",
         "--unreadable", "skip", "--dual-softmax", "100", "--query-bank", "train",
         "--ranks", tmp_path / "ranks.csv", "--output", tmp_path / "result.json",
-        launcher=["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"],
+        launcher=_TWO_PROCESSES,
     )  # fmt: skip
 
     # The exit code is torchrun's own: 1, as the first process ends with 1.
@@ -119,9 +107,9 @@ def test_two_processes_give_the_numbers_of_one(everything, table, random_clip_fo
 
 
 def test_a_failure_in_one_process_ends_them_all(table, random_clip_folder):
-    done = mvadapter(
+    done = run_process(
         "evaluate", "--data", table, "--backbone", random_clip_folder, "--split", "test",
-        launcher=["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"],
+        launcher=_TWO_PROCESSES,
     )  # fmt: skip
 
     assert done.returncode != 0
@@ -136,9 +124,9 @@ def test_a_system_is_tested_against_another_query_by_query(tmp_path):
     np.save(tmp_path / "better.npy", (worse + np.eye(200)).astype(np.float32))
     ranks = tmp_path / "ranks.parquet"
 
-    first = mvadapter("evaluate", "--scores", tmp_path / "worse.npy", "--ranks", ranks)
-    second = mvadapter("evaluate", "--scores", tmp_path / "better.npy", "--against", ranks)
-    machine = mvadapter(
+    first = run_command("evaluate", "--scores", tmp_path / "worse.npy", "--ranks", ranks)
+    second = run_command("evaluate", "--scores", tmp_path / "better.npy", "--against", ranks)
+    machine = run_command(
         "evaluate", "--scores", tmp_path / "better.npy", "--against", ranks, "--json"
     )
 
@@ -154,7 +142,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
     np.save(tmp_path / "scores.npy", np.eye(5, dtype=np.float16))
     np.save(tmp_path / "bank.npy", np.ones((3, 5)))
 
-    done = mvadapter(
+    done = run_command(
         "evaluate", "--scores", tmp_path / "scores.npy", "--query-bank", tmp_path / "bank.npy",
         "--report", tmp_path / "report.html", "--json",
     )  # fmt: skip
@@ -169,7 +157,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
     ("arguments", "message"),
     [
         (["--ranks", "ranks.txt"], "ranks.txt: ranks are written to a file in .csv, .jsonl"),
-        (["--against", "none.csv"], "none.csv: no such file; expected ranks"),
+        (["--against", "none.csv"], "none.csv: no such file; expected a file of ranks"),
         (["--dual-softmax", "0"], "temperature must be above 0, got 0"),
         (["--query-bank", "none.npy"], "none.npy: no such file; expected a .npy matrix"),
     ],
@@ -177,7 +165,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
 def test_bad_usage_is_one_line(tmp_path, arguments, message):
     np.save(tmp_path / "scores.npy", np.eye(3))
 
-    done = mvadapter("evaluate", "--scores", tmp_path / "scores.npy", *arguments)
+    done = run_command("evaluate", "--scores", tmp_path / "scores.npy", *arguments)
 
     assert done.returncode == 2
     assert message in done.stderr
@@ -190,7 +178,7 @@ def test_paragraphs_are_named_in_the_result(table, random_clip_folder, tmp_path)
     origin = Origin(dataset="activitynet", videos=str(table.parent), table_sha256=hash_file(copy))
     write_origin(copy, origin)
 
-    done = mvadapter("evaluate", "--data", copy, "--backbone", random_clip_folder, "--json")
+    done = run_command("evaluate", "--data", copy, "--backbone", random_clip_folder, "--json")
 
     result = json.loads(done.stdout)
     assert result["protocol"] == "paragraph"
@@ -198,18 +186,18 @@ def test_paragraphs_are_named_in_the_result(table, random_clip_folder, tmp_path)
 
 
 def test_a_bank_of_the_evaluated_captions_is_refused(table):
-    done = mvadapter("evaluate", "--data", table, "--split", "test", "--query-bank", "test")
+    done = run_command("evaluate", "--data", table, "--split", "test", "--query-bank", "test")
 
     assert done.returncode == 2
-    assert "--query-bank test holds captions of 35 of the evaluated videos" in done.stderr
+    assert "the query bank 'test' holds captions of 35 of the evaluated videos" in done.stderr
 
 
 def test_what_holds_no_single_array_is_refused_as_scores(tmp_path):
     np.savez(tmp_path / "scores.npz", a=np.eye(2), b=np.eye(2))
     (tmp_path / "scores.csv").write_text("1,0\n0,1\n")
 
-    several = mvadapter("evaluate", "--scores", tmp_path / "scores.npz")
-    text = mvadapter("evaluate", "--scores", tmp_path / "scores.csv")
+    several = run_command("evaluate", "--scores", tmp_path / "scores.npz")
+    text = run_command("evaluate", "--scores", tmp_path / "scores.csv")
 
     assert (several.returncode, text.returncode) == (2, 2)
     assert "scores.npz: holds several arrays; write one alone with numpy.save" in several.stderr
@@ -222,13 +210,13 @@ def test_an_adapter_trained_elsewhere_is_not_said_to_know_these_videos(
     other = tmp_path / "captions.csv"
     other.write_text("video,caption\n" + "".join(f"{n}.mp4,number {n}\n" for n in range(4)))
     small = ["--set", "method.bottleneck_width=4", "--set", "inputs.num_frames=2", "--epochs", "1"]
-    mvadapter(
+    run_command(
         "train", "--data", other, "--videos", table.parent, "--backbone", random_clip_folder,
         "--output", tmp_path / "adapter", *small,
     )  # fmt: skip
 
     def trained_on(data, split):
-        done = mvadapter(
+        done = run_command(
             "evaluate", tmp_path / "adapter", "--data", data, "--videos", table.parent,
             "--split", split, "--unreadable", "skip", "--json",
         )  # fmt: skip

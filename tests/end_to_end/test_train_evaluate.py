@@ -1,11 +1,9 @@
 """Training and evaluation through the real command."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,22 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from commands import run_command, run_process
+from held import held_at
 from made_videos import write_video
-
-_ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-
-
-def mvadapter(*arguments, **options):
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "mvadapter", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=_ENVIRONMENT,
-        timeout=300,
-        check=False,
-        **options,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +46,7 @@ def recipe(tmp_path_factory, table, random_clip_folder):
 @pytest.fixture(scope="module")
 def trained(recipe, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "adapter"
-    done = mvadapter("train", recipe, "--output", folder, "--json")
+    done = run_command("train", recipe, "--output", folder, "--json")
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 
@@ -81,7 +66,7 @@ def test_an_adapter_without_its_run_is_trained_anew(recipe, trained, tmp_path):
     for name in ("adapter_config.json", "adapter_model.safetensors", "README.md"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
 
-    done = mvadapter("train", recipe, "--output", tmp_path, "--json")
+    done = run_command("train", recipe, "--output", tmp_path, "--json")
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"] == report["metrics"]
@@ -90,7 +75,7 @@ def test_an_adapter_without_its_run_is_trained_anew(recipe, trained, tmp_path):
 def test_an_adapter_is_evaluated_on_its_test_split(trained, table, tmp_path):
     folder, _ = trained
 
-    done = mvadapter("evaluate", folder, "--data", table, "--output", tmp_path / "result.json")
+    done = run_process("evaluate", folder, "--data", table, "--output", tmp_path / "result.json")
 
     assert done.returncode == 0, done.stderr
     assert "text to video" in done.stdout
@@ -102,7 +87,7 @@ def test_an_adapter_is_evaluated_on_its_test_split(trained, table, tmp_path):
 def test_evaluation_names_the_splits_there_are(trained, table):
     folder, _ = trained
 
-    done = mvadapter("evaluate", folder, "--data", table, "--split", "tset")
+    done = run_command("evaluate", folder, "--data", table, "--split", "tset")
 
     assert done.returncode == 2
     assert "'tset' is not known. Did you mean 'test'? Known: test, train." in done.stderr
@@ -111,15 +96,17 @@ def test_evaluation_names_the_splits_there_are(trained, table):
 
 def test_a_killed_run_ends_where_an_undisturbed_one_does(recipe, trained, tmp_path):
     undisturbed, _ = trained
-    command = [sys.executable, "-m", "mvadapter", "train", recipe, "--output", tmp_path]
-    running = subprocess.Popen(command, env=_ENVIRONMENT, stderr=subprocess.DEVNULL)
     state = tmp_path / "run" / "state.safetensors"
-    _wait_for(lambda: state.exists() or running.poll() is not None)
-    running.kill()
-    running.wait()
+    command = ["train", recipe, "--output", tmp_path]
+    # In the second of two epochs: what the first one saved is there, and its third step is lost.
+    with held_at("mvadapter.training.loop:take_step", *command, call=4) as training:
+        killed = training.interrupt(signal.SIGKILL)
+    has_saved = state.exists()
 
-    done = mvadapter("train", recipe, "--output", tmp_path)
+    done = run_process(*command)
 
+    assert killed.returncode == -signal.SIGKILL
+    assert has_saved
     assert done.returncode == 0, done.stderr
     ours, theirs = load_file(state), load_file(undisturbed / "run" / "state.safetensors")
     assert ours.keys() == theirs.keys()
@@ -128,37 +115,23 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(recipe, trained, tmp_pa
 
 def test_ctrl_c_stops_cleanly_and_the_folder_keeps_its_recipe(recipe, tmp_path):
     long = ["train", recipe, "--output", tmp_path, "--epochs", "200"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "mvadapter", *map(str, long)],
-        env=_ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    _wait_for((tmp_path / "adapter_model.safetensors").exists)
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=120)
+    with held_at("mvadapter.training.loop:take_step", *long, call=3) as training:
+        stopped = training.interrupt(signal.SIGINT)
 
-    assert running.returncode == 130
-    assert "stopped at step" in errors
-    assert "the same command goes on from there" in errors
-    assert "Traceback" not in errors
-    refused = mvadapter("train", recipe, "--output", tmp_path)
+    assert stopped.returncode == 130
+    assert "stopped at step 3 of 400; run the same command to resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert (tmp_path / "adapter_model.safetensors").exists()
+    refused = run_command("train", recipe, "--output", tmp_path)
     assert refused.returncode == 2
     assert "holds a run with train.epochs = 200, now 2" in refused.stderr
-
-
-def _wait_for(condition, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def test_a_bad_video_is_reported_and_the_exit_code_says_so(recipe, table, tmp_path):
     copy = tmp_path / "captions.csv"
     copy.write_text(table.read_text() + "missing.mp4,not there,train\n")
 
-    done = mvadapter(
+    done = run_command(
         "train", recipe, "--data", copy, "--videos", table.parent, "--output", tmp_path / "out",
         "--set", "train.holdout_percent=0.0",
     )  # fmt: skip
@@ -173,8 +146,8 @@ def test_an_evaluation_does_not_leave_out_videos_unless_told(trained, table, tmp
     copy.write_text(table.read_text() + "missing.mp4,not there,test\n")
     arguments = ["evaluate", folder, "--data", copy, "--videos", table.parent]
 
-    refused = mvadapter(*arguments)
-    skipped = mvadapter(*arguments, "--unreadable", "skip", "--json")
+    refused = run_command(*arguments)
+    skipped = run_command(*arguments, "--unreadable", "skip", "--json")
 
     assert refused.returncode == 2
     assert "missing.mp4" in refused.stderr
@@ -186,7 +159,7 @@ def test_any_matrix_of_scores_is_evaluated(tmp_path):
     np.save(tmp_path / "scores.npy", np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.3]]))
     np.save(tmp_path / "owners.npy", np.array([0, 0, 1]))
 
-    done = mvadapter(
+    done = run_command(
         "evaluate", "--scores", tmp_path / "scores.npy", "--caption-video",
         tmp_path / "owners.npy", "--json",
     )  # fmt: skip
@@ -200,7 +173,7 @@ def test_any_matrix_of_scores_is_evaluated(tmp_path):
     ("matrix", "message"),
     [
         (np.array([[1.0, np.nan], [0.0, 1.0]]), "NaN in 1 rows, row 0"),
-        (np.zeros((3, 2)), "3 captions and 2 videos; say with --caption-video"),
+        (np.zeros((3, 2)), "3 captions and 2 videos; give caption_video, the index of each"),
         (np.array(["a"]), "scores must be numbers"),
         (np.array([{"a": 1}], dtype=object), "not a .npy array of numbers"),
         (np.zeros(3), "scores must be [caption video]"),
@@ -209,7 +182,7 @@ def test_any_matrix_of_scores_is_evaluated(tmp_path):
 def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, message):
     np.save(tmp_path / "scores.npy", matrix, allow_pickle=True)
 
-    done = mvadapter("evaluate", "--scores", tmp_path / "scores.npy")
+    done = run_command("evaluate", "--scores", tmp_path / "scores.npy")
 
     assert done.returncode == 2
     assert message in done.stderr
@@ -225,17 +198,20 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         (["train", "--data", "nowhere.csv"], "nowhere.csv: no such file; expected a table"),
         (["train", "--data", "t.csv", "--set", "epochs=3"], "--set takes table.key=value"),
         (["train", "--data", "t.csv", "--set", "train.epoch=3"], "Did you mean 'epochs'?"),
-        (["train", "--data", "t.csv", "--output", "full"], "full: holds other things (photo.jpg)"),
+        (
+            ["train", "--data", "t.csv", "--output", "full"],
+            "full: contains other files (photo.jpg) and no run to resume",
+        ),
         (["train", "--data", "t.csv", "--output", "file"], "file: is a file; name a folder"),
         (["train", "--data", "t.csv", "--learning-rate", "inf"], "must be above 0 and finite"),
-        (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers with commas"),
-        (["evaluate"], "give either --data"),
+        (["compare", "nowhere.toml", "--seeds", "a"], "--seeds takes numbers separated by commas"),
+        (["evaluate"], "no data to evaluate the frozen CLIP on; name a dataset (msrvtt,"),
         (["evaluate", "nowhere", "--data", "t.csv"], "t.csv: no such file"),
         (["evaluate", "--scores", "nowhere.npy"], "nowhere.npy: no such file"),
-        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER says nothing about s.npy"),
+        (["evaluate", "x", "--scores", "s.npy"], "ADAPTER cannot be combined with --scores"),
         (
             ["evaluate", "--data", "t", "--caption-video", "l.npy"],
-            "--caption-video says nothing about t",
+            "--caption-video cannot be combined with data",
         ),
     ],
 )
@@ -244,7 +220,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
     (tmp_path / "full" / "photo.jpg").touch()
     (tmp_path / "file").touch()
 
-    done = mvadapter(*arguments, cwd=tmp_path)
+    done = run_command(*arguments, cwd=tmp_path)
 
     assert done.returncode == 2
     assert message in done.stderr
@@ -252,7 +228,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(tmp_path, arguments, message):
 
 
 def test_the_version_is_told():
-    done = mvadapter("--version")
+    done = run_process("--version")
 
     assert done.stdout == f"mvadapter {version('mvadapter')}\n"
 
@@ -281,7 +257,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_a_read_only_folder_is_one_line(recipe, tmp_path):
     (tmp_path / "file").write_text("")
 
-    done = mvadapter("train", recipe, "--output", tmp_path / "file" / "adapter")
+    done = run_command("train", recipe, "--output", tmp_path / "file" / "adapter")
 
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("mvadapter: error: ")

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -76,18 +77,19 @@ def test_a_lock_excludes_other_threads_of_the_process(tmp_path):
 
 
 def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
-    order = []
+    order, begins = [], Event()
 
     def wait():
+        begins.set()
         with locked(tmp_path / "lock", None):
             order.append("second")
 
     with ThreadPoolExecutor() as threads:
         with locked(tmp_path / "lock", None):
             waiting = threads.submit(wait)
-            time.sleep(0.1)
+            begins.wait()
             order.append("first")
-        waiting.result(timeout=30)
+        waiting.result()
 
     assert order == ["first", "second"]
 
@@ -102,11 +104,12 @@ def test_an_error_inside_releases_the_lock(tmp_path):
 
 def test_the_lock_of_a_killed_process_is_released_and_its_file_stays(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from mvadapter.files import locked\n"
-        "with locked(Path(sys.argv[1]), None): print('held', flush=True); time.sleep(600)"
+        "import sys; from pathlib import Path; from mvadapter.files import locked\n"
+        "with locked(Path(sys.argv[1]), None): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(ConfigError, match="taken"), locked(tmp_path / "lock", TAKEN):
             pass

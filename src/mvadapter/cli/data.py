@@ -11,7 +11,6 @@ from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers
 
 if TYPE_CHECKING:
-    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frame_store import StoreReport
     from mvadapter.data.frames import FrameSettings
     from mvadapter.datasets.check import CheckReport, CountCut
@@ -68,6 +67,7 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write one table that every other command reads; stop --frames with Ctrl-C and go on later."""
+    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frames import FrameSettings
     from mvadapter.data.table import check_suffix
     from mvadapter.datasets.annotations import AnnotationFolder

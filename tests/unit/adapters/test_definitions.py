@@ -19,11 +19,14 @@ LAYOUT = FrameLayout(num_videos=1, num_frames=2, mask=torch.ones(1, 2, dtype=tor
 
 
 def randomised(adapter):
-    """The adapter with every weight drawn, so that nothing hides behind a start at zero."""
+    """The adapter with every weight drawn, so that nothing hides behind a start at zero.
+
+    In float64, as is all that it is given, so that the order of a sum does not show.
+    """
     with torch.no_grad():
         for parameter in adapter.parameters():
             parameter.normal_()
-    return adapter
+    return adapter.double()
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def wide_clip(tmp_path):
 @pytest.fixture
 def stream(random_clip):
     """A residual stream of 5 tokens and its normalised form, which are far apart."""
-    tokens = 3 + torch.randn(2, 5, random_clip.vision.width)
+    tokens = 3 + torch.randn(2, 5, random_clip.vision.width, dtype=torch.float64)
     return tokens, F.layer_norm(tokens, tokens.shape[-1:])
 
 
@@ -103,7 +106,7 @@ def test_cross_modal_towers_share_their_last_outputs_alone(random_clip):
         assert ours.shared_up is theirs.shared_up
         assert ours.shared_bias is theirs.shared_bias
         width = ours.down.in_features
-        tokens = torch.randn(2, 5, width)
+        tokens = torch.randn(2, 5, width, dtype=torch.float64)
         before = ours(tokens)
         with torch.no_grad():
             theirs.shared_up.add_(1.0)
@@ -115,7 +118,7 @@ def test_an_adapter_of_cross_modal_is_a_bottleneck_with_quick_gelu(random_clip):
     # Jiang et al. 2022, equations 1 and 4: Up(sigma(Down(x))), unscaled; CLIP's activation.
     config = CrossModalAdapterConfig(bottleneck_width=3, num_shared=4)
     block = randomised(build_adapter(config, random_clip)).video["0"]
-    tokens = torch.randn(2, 5, random_clip.vision.width)
+    tokens = torch.randn(2, 5, random_clip.vision.width, dtype=torch.float64)
 
     for site, module in (("after_mlp", block.of_mlp), ("after_attention", block.of_attention)):
         inner = tokens @ module.down.weight.T + module.down.bias
@@ -129,13 +132,13 @@ def test_an_adapter_of_cross_modal_is_a_bottleneck_with_quick_gelu(random_clip):
 def test_a_word_of_convpass_meets_the_two_before_it(random_clip):
     config = ConvpassConfig(bottleneck_width=3)
     bypass = randomised(build_adapter(config, random_clip)).text["0"].of_mlp
-    words = torch.randn(1, 4, random_clip.text.width)
+    words = torch.randn(1, 4, random_clip.text.width, dtype=torch.float64)
 
     def quick_gelu(values):
         return values * torch.sigmoid(1.702 * values)
 
     narrow = quick_gelu(words @ bypass.down.weight.T + bypass.down.bias)
-    before = torch.cat([torch.zeros(1, 2, 3), narrow], dim=1)
+    before = torch.cat([torch.zeros_like(narrow[:, :2]), narrow], dim=1)
     mixed = bypass.kernel_bias + sum(
         before[:, tap : tap + 4] @ bypass.kernel[:, :, tap].T for tap in range(3)
     )
@@ -147,7 +150,8 @@ def test_a_word_of_convpass_meets_the_two_before_it(random_clip):
 def test_the_sequence_transformer_adds_to_the_frames(random_clip):
     # Luo et al. 2021, section 3.3: the frames plus what the transformer makes of them in place.
     adapter = randomised(build_adapter(SequenceTransformerConfig(num_layers=1), random_clip))
-    frames, mask = torch.randn(2, 3, random_clip.dim), torch.ones(2, 3, dtype=torch.bool)
+    frames = torch.randn(2, 3, random_clip.dim, dtype=torch.float64)
+    mask = torch.ones(2, 3, dtype=torch.bool)
 
     (block,) = adapter.blocks
     made = block(frames + adapter.positions[:3], mask[:, None, None, :])

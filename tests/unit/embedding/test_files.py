@@ -1,6 +1,5 @@
 import pickle
 import struct
-import time
 from queue import SimpleQueue
 
 import pytest
@@ -14,6 +13,7 @@ from mvadapter.embedding.files import FileSegments, embed_files
 from mvadapter.errors import VideoError
 from mvadapter.video.decode import VideoReader
 from mvadapter.workers import run_all
+from tolerances import EMBEDDING
 
 
 def embed(encoder, *paths, **settings):
@@ -64,7 +64,6 @@ def test_reading_stops_at_once_where_no_segment_can_be_read(videos, monkeypatch)
 
     def fail(*_, **__):
         reads.put(None)
-        time.sleep(0.001)
         raise VideoError("no frames")
 
     monkeypatch.setattr(VideoReader, "read", fail)
@@ -74,7 +73,8 @@ def test_reading_stops_at_once_where_no_segment_can_be_read(videos, monkeypatch)
     next(pieces)
     pieces.close()
 
-    assert reads.qsize() < 1000
+    # One in our hand, those that wait, and one or two in the hand of the thread.
+    assert reads.qsize() <= 1 + 4 + 2
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_processes_give_what_threads_give(videos, encoder):
     assert here.keys() == there.keys()
     for path, one in here.items():
         assert (one.spans, one.problem) == (there[path].spans, there[path].problem)
-        torch.testing.assert_close(one.vectors, there[path].vectors)
+        torch.testing.assert_close(one.vectors, there[path].vectors, atol=EMBEDDING, rtol=0)
 
 
 def test_a_work_item_can_be_pickled_and_does_the_same_elsewhere(videos):
@@ -143,4 +143,4 @@ def test_a_picture_of_every_segment_is_that_of_its_frames(videos, encoder):
             encoder, [torch.from_numpy(piece.frames) for piece in item_of(videos / "1.mp4").run()]
         )
     )
-    torch.testing.assert_close(video.vectors, expected)
+    torch.testing.assert_close(video.vectors, expected, atol=EMBEDDING, rtol=0)

@@ -6,6 +6,7 @@ import torch
 from mvadapter import Encoder, FrozenConfig, Inputs, MvAdapterConfig, build_adapter
 from mvadapter.encoder.encode import mean_pool
 from mvadapter.errors import ConfigError
+from tolerances import in_float64, rounding
 
 
 def test_mean_pool_ignores_padded_frames():
@@ -78,6 +79,8 @@ def test_threads_use_different_adapters_on_one_backbone(random_clip):
     ]
     for encoder in encoders:
         torch.nn.init.normal_(encoder.adapter.video_blocks[1].up.weight)
+    # A thread may add in another order, for it may use more cores.
+    encoders = [in_float64(encoder) for encoder in encoders]
     pixels, mask = torch.randn(1, 2, 3, 32, 32), torch.ones(1, 2).bool()
     alone = [encoder.embed_videos(pixels, mask) for encoder in encoders]
     together = [torch.empty(0)] * 4
@@ -93,7 +96,7 @@ def test_threads_use_different_adapters_on_one_backbone(random_clip):
         thread.join()
 
     for ours, theirs in zip(together, alone, strict=True):
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(ours, theirs, atol=rounding(ours.shape[1]), rtol=0)
 
 
 def test_the_temperature_is_clips_own(random_clip):

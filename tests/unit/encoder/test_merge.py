@@ -11,6 +11,7 @@ from mvadapter.adapters.methods.projection import ProjectionConfig
 from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.merge import export_merged
 from mvadapter.errors import ConfigError
+from tolerances import EMBEDDING
 
 MERGEABLE = [
     LoraConfig(rank=2, alpha=1.0, targets=("q", "k", "v", "o")),
@@ -33,12 +34,12 @@ def test_the_merged_clip_embeds_as_the_adapted_one(config, random_clip, tmp_path
     clip = Backbone.load(tmp_path / "merged")
     merged = Encoder(clip, build_adapter(FrozenConfig(), clip))
 
-    torch.testing.assert_close(
-        merged.embed_videos(pixels, mask), encoder.embed_videos(pixels, mask), atol=1e-5, rtol=1e-4
-    )
-    torch.testing.assert_close(
-        merged.embed_captions(["a dog"]), encoder.embed_captions(["a dog"]), atol=1e-5, rtol=1e-4
-    )
+    # The sums of weights that are merged are rounded once more, to float32.
+    for ours, theirs in (
+        (merged.embed_videos(pixels, mask), encoder.embed_videos(pixels, mask)),
+        (merged.embed_captions(["a dog"]), encoder.embed_captions(["a dog"])),
+    ):
+        torch.testing.assert_close(ours, theirs, atol=EMBEDDING, rtol=0)
 
 
 def test_the_merged_clip_has_the_temperature_that_was_used(random_clip, tmp_path):

@@ -231,7 +231,7 @@ def test_real_broken_and_odd_files_give_frames_or_one_line():
         [sys.executable, "-c", READ_ALL, *paths],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=1200,
         check=True,
     )
 
