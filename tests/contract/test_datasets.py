@@ -161,9 +161,9 @@ def test_a_missing_video_is_an_error_or_remembered(sample, folder, videos, tmp_p
     (videos / sample.files[lost]).unlink()
     arguments = sample.dataset, AnnotationFolder(folder), VideoFiles(videos)
 
-    with pytest.raises(DataError, match=r"no file for 1 of the .*--missing skip"):
+    with pytest.raises(DataError, match=r"no file for 1 of the .*set missing to 'skip'"):
         find_records(*arguments)
-    prepared = find_records(*arguments, policy="skip")
+    prepared = find_records(*arguments, missing="skip")
     write_prepared(sample.dataset, prepared, tmp_path / "t.csv", videos)
 
     assert (split, lost) not in {

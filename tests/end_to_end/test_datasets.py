@@ -103,7 +103,7 @@ def test_an_adapter_is_evaluated_on_a_split(
     assert result["trained_on"] == trained_on
 
 
-def test_the_doctor_tells_a_sample_from_the_dataset(folder, tmp_path):
+def test_check_reports_that_a_sample_is_not_the_complete_dataset(folder, tmp_path):
     write_dataset(tmp_path)
 
     arguments = ["data", "check", "msrvtt", "--annotations", "annotations", "--videos", "videos"]
@@ -193,7 +193,7 @@ def test_other_frames_than_the_datasets_own_can_be_stored(tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
+def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
     write_dataset(tmp_path)
     third_video = "mvadapter.data.frame_store:_ShardWriter.add"
     with held_at(third_video, *_PREPARE, "--frames", call=3, cwd=tmp_path) as storing:
@@ -204,7 +204,7 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
     assert "Traceback" not in interrupted.stderr
     if how == signal.SIGINT:
         assert interrupted.returncode == 130
-        assert "stopped; the same command goes on from there" in interrupted.stderr
+        assert "stopped; run the same command to continue" in interrupted.stderr
         assert "frames of 10 videos (8 new)" in done.stderr
     else:
         assert interrupted.returncode == -signal.SIGKILL
@@ -218,9 +218,9 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
     [
         (
             ["train", "msrvtt"],
-            "msrvtt.parquet: no such table; make it with: mvadapter data prepare",
+            "msrvtt.parquet: no such table; create it with: mvadapter data prepare",
         ),
-        (["evaluate", "adapter", "msvd"], "msvd.parquet: no such table; make it with: mvadapter"),
+        (["evaluate", "adapter", "msvd"], "msvd.parquet: no such table; create it with: mvadapter"),
         (["train", "msrvtt", "--data", "t.csv"], "--videos FOLDER --output t.csv"),
         (
             ["data", "prepare", "msvd", "--annotations", "no", "--videos", "."],
@@ -232,7 +232,7 @@ def test_storing_frames_is_interrupted_and_goes_on(tmp_path, how):
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "--num-frames", "3"],
-            "--num-frames and --sampling say which --frames are stored; add it",
+            "--num-frames and --sampling need --frames",
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "-o", "t.txt"],

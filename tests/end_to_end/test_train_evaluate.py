@@ -211,7 +211,7 @@ def test_a_matrix_that_cannot_be_used_is_refused_in_one_line(tmp_path, matrix, m
         (["evaluate", "x", "--scores", "s.npy"], "ADAPTER cannot be combined with --scores"),
         (
             ["evaluate", "--data", "t", "--caption-video", "l.npy"],
-            "--caption-video cannot be combined with data",
+            "--caption-video needs --scores",
         ),
     ],
 )

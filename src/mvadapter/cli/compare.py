@@ -1,4 +1,4 @@
-"""``mvadapter compare``: a recipe and methods in, one table and its plots out."""
+"""``mvadapter compare``: a recipe and methods in, tables and plots out."""
 
 import shlex
 import sys
@@ -9,58 +9,51 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import BackboneOption, DeviceOption, JsonOption, OutputFolderOption
 from mvadapter.errors import ConfigError
 
 
 def compare(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, TOML, such as recipes/synthetic.toml.")],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="Output folder; a stopped comparison continues there."),
-    ] = Path("comparison"),
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), such as recipes/synthetic.toml.")],
+    output: OutputFolderOption = Path("comparison"),
     methods: Annotated[
         str | None,
-        typer.Option(
-            help="Names, separated by commas: methods, variants, or the recipe's own variants. "
-            "[default: the recipe's]"
-        ),
+        typer.Option(help="Methods or variants, separated by commas. [default: the recipe's]"),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(help="Numbers, separated by commas. [default: the recipe's, or 0,42,123]"),
+        typer.Option(help="Seeds, separated by commas. [default: the recipe's, or 0,42,123]"),
     ] = None,
     learning_rates: Annotated[
         str | None,
         typer.Option(
-            help="Numbers to try for each method, separated by commas. [default: the recipe's]"
+            help="Learning rates to try for each method, separated by commas. "
+            "[default: the recipe's]"
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="A CLIP folder, a hub id, or 'tiny'. [default: the recipe's]"),
-    ] = None,
+    backbone: BackboneOption = None,
     reference: Annotated[
         str | None,
-        typer.Option(
-            help="Method that the others are tested against. [default: mv-adapter, or the last]"
-        ),
+        typer.Option(help="Method to test the others against. [default: mv-adapter, or the last]"),
     ] = None,
     text: Annotated[
         Literal["none"] | None,
-        typer.Option(help="Keep the text tower without adapters in methods made for pictures."),
+        typer.Option(
+            help="Use no text adapter in methods that were published for images or videos only."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed, and no search for the learning rate.")
+        bool, typer.Option("--quick", help="Use one seed and do not search the learning rate.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Training runs at the same time.")] = 1,
-    device: Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of training runs in parallel.")] = 1,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
-    """Train several methods alike, and compare them on the same test split."""
+    """Train several methods under one protocol and compare them on the test split."""
     if quick and (seeds or learning_rates):
         raise ConfigError(
-            "--quick cannot be combined with --seeds or --learning-rates: it has one seed and one "
-            "learning rate; leave out --quick or the others"
+            "--quick cannot be combined with --seeds or --learning-rates: it uses one seed and "
+            "one learning rate; remove --quick or the other options"
         )
     overrides = _overrides(methods, seeds, learning_rates)
     if backbone is not None:
@@ -83,21 +76,19 @@ def compare(
             )
             result = compare(plan, output, options, reference=reference)
     except KeyboardInterrupt:
-        console.say("stopped; run the same command to continue")
+        console.inform("stopped; run the same command to continue")
         raise typer.Exit(130) from None
     if as_json:
         console.print_json(result.to_dict())
     else:
         for table in tables(result.summary):
             console.print_table(table.title, table.columns, table.rows)
-        console.say(f"tables, numbers and plots are in {console.show_path(output)}")
+        console.inform(f"tables, numbers and plots written to {console.show_path(output)}")
     for name, reason in (result.skipped_in_training | result.skipped).items():
-        console.say(f"skipped {name}: {reason}")
+        console.inform(f"skipped {name}: {reason}")
     if result.num_left_out:
         split = plan.recipe.data.test_split
-        console.say(
-            f"measured on {split} minus {result.num_left_out} videos, alike for all methods"
-        )
+        console.inform(f"measured on {split} without {result.num_left_out} videos, for all methods")
     if result.num_left_out or result.skipped_in_training:
         raise typer.Exit(1)
 
@@ -105,7 +96,7 @@ def compare(
 def _overrides(
     methods: str | None, seeds: str | None, learning_rates: str | None
 ) -> dict[str, Any]:
-    """Settings of the command line that replace the recipe's."""
+    """The settings that replace those of the recipe."""
     overrides: dict[str, Any] = {}
     if methods is not None:
         overrides["compare.methods"] = [name.strip() for name in methods.split(",") if name.strip()]

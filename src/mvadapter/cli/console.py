@@ -31,11 +31,11 @@ class Advance(Protocol):
     """Called with the progress of long work."""
 
     def __call__(self, done: int | float, total: int, note: str = "") -> None:
-        """Report that ``done`` of ``total`` is done, with a note on the present state."""
+        """Report that ``done`` of ``total`` is done, with a note on the current state."""
         ...
 
 
-def say(message: str) -> None:
+def inform(message: str) -> None:
     """Print a message for people, on stderr."""
     _stderr.print(message, highlight=False, markup=False, soft_wrap=True)
 
@@ -47,7 +47,7 @@ def loss_note(loss: float | None) -> str:
 
 def print_error(message: str) -> None:
     """Print an error in one line."""
-    say(f"mvadapter: error: {message}")
+    inform(f"mvadapter: error: {message}")
 
 
 def show_path(path: Path) -> str:
@@ -153,6 +153,6 @@ def _plain_progress(title: str) -> Advance:
         tenth = int(10 * done / max(total, 1))
         if tenth > printed:
             printed = tenth
-            say(f"{title}: {round(done, 1):g} of {total}{f', {note}' if note else ''}")
+            inform(f"{title}: {round(done, 1):g} of {total}{f', {note}' if note else ''}")
 
     return advance

@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import (
+    BackboneOption,
+    DeviceOption,
+    IndexArgument,
+    JsonOption,
+    QueryArgument,
+    ViewOption,
+)
 from mvadapter.cli.search import open_view, report_nothing_found
 from mvadapter.errors import ConfigError, VideoError
 
@@ -14,29 +22,24 @@ if TYPE_CHECKING:
 
 
 def cut(
-    index: Annotated[Path, typer.Argument(help="The index that 'mvadapter index' made.")],
-    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
-    top: Annotated[int, typer.Option(help="How many moments to cut out.")] = 1,
+    index: IndexArgument,
+    query: QueryArgument,
+    top: Annotated[int, typer.Option(help="Number of moments to cut.")] = 1,
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="A folder, or for one moment a file that ends in .mp4."
+            "--output", "-o", help="Output folder, or for one moment a file name that ends in .mp4."
         ),
     ] = Path(),
     pad_seconds: Annotated[
-        float, typer.Option(help="Seconds to leave before and after each moment.", min=0.0)
+        float, typer.Option(help="Seconds to add before and after each moment.", min=0.0)
     ] = 0.0,
-    adapter: Annotated[
-        str | None,
-        typer.Option(help="The view to search, by the name of its adapter; by default the latest."),
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="The CLIP; by default the one that the index names.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    adapter: ViewOption = None,
+    backbone: BackboneOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the moments that a query describes as mp4 files."""
+    """Write the moments that match a query to mp4 files."""
     from mvadapter.index.cut import cut_moment
 
     _check_output(output, top)
@@ -49,10 +52,10 @@ def cut(
         try:
             done = cut_moment(moment, output, pad_seconds=pad_seconds)
         except VideoError as error:
-            console.say(f"skipped {error}")
+            console.inform(f"skipped {error}")
             continue
         cuts.append(done)
-        console.say(_describe(done))
+        console.inform(_describe(done))
     if as_json:
         console.print_json([done.to_dict() for done in cuts])
     if len(cuts) < len(moments):
@@ -67,7 +70,7 @@ def _check_output(output: Path, top: int) -> None:
     if top != 1:
         raise ConfigError(f"--output must be a folder for {top} moments, got the file {output}")
     if output.exists():
-        raise ConfigError(f"--output {output} exists already; choose another file, or remove it")
+        raise ConfigError(f"--output {output} already exists; choose another file, or delete it")
 
 
 def _describe(done: "MomentCut") -> str:

@@ -1,4 +1,4 @@
-"""``mvadapter demo``: the whole path, from videos that it draws to searches that it answers."""
+"""``mvadapter demo``: draw videos, then train, measure, index and search, in minutes."""
 
 import json
 import shlex
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import JsonOption
 from mvadapter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _SEED = 0
 TRAIN_TWINS_PER_NEED = 120
 TEST_TWINS_PER_NEED = 16
 MAX_TOKENS = 16
-NEEDS: "tuple[Need, ...]" = ("direction", "order", "size")
+_NEEDS: "tuple[Need, ...]" = ("direction", "order", "size")
 SETTINGS: dict[str, Any] = {
     "method.bottleneck_width": 32,
     "train.epochs": 12,
@@ -70,7 +71,7 @@ class FoundVideo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A query, and what it found."""
+    """A query and the videos that it found."""
 
     query: str
     found: tuple[FoundVideo, ...]
@@ -78,7 +79,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """What the demo measured and found."""
+    """The demo's measurements and searches."""
 
     test_videos: int
     methods: dict[str, MeasuredMethod]
@@ -94,11 +95,11 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Output folder; overwritten on each run.")
     ] = Path("demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw videos, adapt the tiny CLIP to them, measure, index and search: the complete path."""
+    """Run every step on drawn videos: train, measure, index and search."""
     began = time.monotonic()
-    _make_room(output)
+    _clear_folder(output)
 
     from mvadapter.data.table import read_table
     from mvadapter.embedding.inputs import Inputs
@@ -108,25 +109,25 @@ def demo(
     from mvadapter.synthetic.dataset import synthetic_videos, write_videos
     from mvadapter.synthetic.stories import SAMPLED_FRAMES
 
-    console.say("1 of 5: drawing videos whose captions need time")
-    train = synthetic_videos(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=NEEDS)
+    console.inform("1 of 5: drawing videos whose captions need time")
+    train = synthetic_videos(TRAIN_TWINS_PER_NEED, part="train", seed=_SEED, needs=_NEEDS)
     train_table = write_videos(train, output / "videos", "train")
-    test = synthetic_videos(TEST_TWINS_PER_NEED, part="test", seed=_SEED, needs=NEEDS)
+    test = synthetic_videos(TEST_TWINS_PER_NEED, part="test", seed=_SEED, needs=_NEEDS)
     records = read_table(write_videos(test, output / "videos", "test"))
 
-    console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
+    console.inform(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
     inputs = Inputs(num_frames=SAMPLED_FRAMES, max_tokens=MAX_TOKENS)
     frozen = Encoder.load("tiny", inputs=inputs)
     methods = {"frozen": _measure(frozen, records)}
 
-    console.say(f"3 of 5: training MV-Adapter on {len(train)} other videos")
+    console.inform(f"3 of 5: training MV-Adapter on {len(train)} other videos")
     seconds = _train_on(train_table, output / "adapter")
 
-    console.say("4 of 5: measuring MV-Adapter on the same test videos")
+    console.inform("4 of 5: measuring MV-Adapter on the same test videos")
     adapted = load_adapter(output / "adapter", frozen.backbone)
     methods["mv-adapter"] = replace(_measure(adapted, records), training_seconds=seconds)
 
-    console.say("5 of 5: indexing the test videos and searching them")
+    console.inform("5 of 5: indexing the test videos and searching them")
     result = DemoResult(
         test_videos=len(records),
         methods=methods,
@@ -140,15 +141,16 @@ def demo(
         _print_result(result, output)
 
 
-def _make_room(output: Path) -> None:
-    """Remove what an earlier demo left; refuse a folder that holds anything else."""
+def _clear_folder(output: Path) -> None:
+    """Remove the files of an earlier demo; refuse a folder with any other file."""
     ours = {"videos", "adapter", "index", "searches.png", _RESULT}
     if output.exists() and not output.is_dir():
-        raise ConfigError(f"{output}: is a file; name a folder for the demo with --output")
+        raise ConfigError(f"{output}: is a file; choose a folder with --output")
     strangers = sorted({path.name for path in output.glob("*")} - ours)
     if strangers:
         raise ConfigError(
-            f"{output}: holds {strangers[0]!r}, which no demo made; name a new folder with --output"
+            f"{output}: contains {strangers[0]!r}, which no demo wrote; "
+            f"choose a new folder with --output"
         )
     for name in ours:
         path = output / name
@@ -207,7 +209,7 @@ def _measure(encoder: "Encoder", records: "Sequence[Record]") -> MeasuredMethod:
 
 
 def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> "Iterator[Search]":
-    """Index the test videos, search for one of each kind, and draw what is found."""
+    """Index the test videos, search for one of each kind, and draw the results."""
     from mvadapter.evaluation.picture import Strip, write_picture
     from mvadapter.index.video_index import VideoIndex
     from mvadapter.video.decode import read_segment
@@ -281,17 +283,17 @@ def _print_result(result: DemoResult, output: Path) -> None:
             for name, method in result.methods.items()
         ],
     )
-    console.say(
-        f"Reversal accuracy: how often a video, and the same frames backwards, are matched to the "
-        f"right one of a caption and its reverse; without a sense of order it is 50.\n"
-        f"All files are in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
+    console.inform(
+        f"Reversal accuracy: how often a video, and its frames in reverse order, choose the "
+        f"correct one of a caption and its reverse; 50 for a model that ignores the order.\n"
+        f"All files are in {output}; pictures of the searches are in {output / 'searches.png'}.\n"
         f"Search again: {_command()} search {shlex.quote(str(output / 'index'))} "
         f"{shlex.quote(result.searches[0].found[0].caption)}"
     )
 
 
 def _command() -> str:
-    """How this very command is called from a shell."""
+    """The shell command that runs this program."""
     return (
         "mvadapter" if shutil.which("mvadapter") else f"{shlex.quote(sys.executable)} -m mvadapter"
     )

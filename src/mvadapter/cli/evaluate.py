@@ -1,4 +1,4 @@
-"""``mvadapter evaluate``: an adapter and data, or a matrix of scores, in; a table out."""
+"""``mvadapter evaluate``: an adapter and data, or a score matrix, in; a table out."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import (
+    BackboneOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    PrecisionOption,
+    VideosOption,
+)
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 
@@ -18,55 +26,47 @@ if TYPE_CHECKING:
 
 def evaluate(
     adapter: Annotated[
-        Path | None, typer.Argument(help="An adapter folder; without one, the frozen CLIP.")
+        Path | None, typer.Argument(help="Adapter folder; without it, evaluate the frozen CLIP.")
     ] = None,
     dataset: Annotated[
         DatasetName | None,
-        typer.Argument(help="A dataset that 'data prepare' wrote to DATASET.parquet or --data."),
+        typer.Argument(help="Dataset written by 'data prepare', to DATASET.parquet or --data."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A table (CSV, JSONL, Parquet) or a folder of videos with captions."),
-    ] = None,
-    videos: Annotated[
-        Path | None, typer.Option(help="Folder that the table's video names start from.")
-    ] = None,
+    data: DataOption = None,
+    videos: VideosOption = None,
     split: Annotated[
         str | None,
-        typer.Option(
-            help="The split to evaluate. [default: the dataset's or the recipe's test split]"
-        ),
+        typer.Option(help="Split to evaluate. [default: the dataset's or the recipe's test split]"),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="A CLIP. [default: the adapter's own, or 'tiny' without an adapter]"),
-    ] = None,
+    backbone: BackboneOption = None,
     scores: Annotated[
         Path | None,
-        typer.Option(help="Instead of data: a .npy matrix of scores, captions x videos."),
+        typer.Option(help="Score matrix (.npy), captions x videos, instead of data."),
     ] = None,
     caption_video: Annotated[
         Path | None,
-        typer.Option(help="With --scores: index of each caption's video, .npy. [default: i for i]"),
+        typer.Option(
+            help="With --scores: index of each caption's video (.npy). [default: i for i]"
+        ),
     ] = None,
     unreadable: Annotated[
         Literal["error", "skip"],
-        typer.Option(help="A video without frames: stop with an error, or skip and report it."),
+        typer.Option(help="Stop with an error at an unreadable video, or skip and report it."),
     ] = "error",
     dual_softmax: Annotated[
         float | None,
         typer.Option(
             metavar="TEMPERATURE",
-            help="Also report a dual softmax with this factor on scores (100 suits cosines). "
-            "It uses all queries at once: transductive.",
+            help="Also report dual softmax with this factor on the scores, 100 for cosines. "
+            "It uses all queries at once (transductive).",
         ),
     ] = None,
     query_bank: Annotated[
         str | None,
         typer.Option(
             metavar="SPLIT|FILE",
-            help="Also report QB-Norm, text to video, with the captions of this split as its bank; "
-            "with --scores, a .npy matrix of the bank's scores.",
+            help="Also report QB-Norm (text to video) with the captions of this split as bank; "
+            "with --scores, the bank's score matrix (.npy).",
         ),
     ] = None,
     ranks: Annotated[
@@ -75,40 +75,36 @@ def evaluate(
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="Compare with another result's --ranks file, query by query."),
+        typer.Option(help="Compare with the --ranks file of another result, query by query."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write the JSON to this file.")
+        Path | None, typer.Option("--output", "-o", help="Write the result as JSON to this file.")
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Numeric precision.")
-    ] = "float32",
-    device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    precision: PrecisionOption = "float32",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
     """Measure retrieval in both directions, with 95 % bootstrap intervals.
 
-    Several processes share the work when torchrun starts them; the numbers are the same.
+    With torchrun, several processes share the work; the numbers are the same.
     """
     from mvadapter.evaluation.rank_table import rank_table, write_rank_table
     from mvadapter.evaluation.report import write_report
     from mvadapter.world import World
 
     _check_files(ranks, report, output)
-    adapter, dataset = _tell_apart(adapter, dataset)
+    adapter, dataset = _adapter_and_dataset(adapter, dataset)
     world = World.from_environment()
     if scores is not None:
-        _refuse(
-            "--scores",
-            {
-                "ADAPTER": adapter, "DATASET": dataset, "--data": data, "--videos": videos,
-                "--split": split, "--backbone": backbone,
-            },
-        )  # fmt: skip
+        _refuse_with_scores({
+            "ADAPTER": adapter, "DATASET": dataset, "--data": data, "--videos": videos,
+            "--split": split, "--backbone": backbone,
+        })  # fmt: skip
         result = _evaluate_scores(scores, caption_video, query_bank, dual_softmax, against)
     else:
-        _refuse("data", {"--caption-video": caption_video})
+        if caption_video is not None:
+            raise ConfigError("--caption-video needs --scores")
         table, split = _find_table(adapter, dataset, data, split)
 
         from mvadapter.evaluation.evaluate import evaluate
@@ -139,36 +135,36 @@ def evaluate(
 
 
 def _check_files(ranks: Path | None, report: Path | None, output: Path | None) -> None:
-    """Refuse what cannot be written to before the work, which may take hours."""
+    """Check the output files before the work, which may take hours."""
     from mvadapter.evaluation.rank_table import check_rank_suffix
 
     for path in (ranks, report, output):
         if path is not None and path.is_dir():
-            raise ConfigError(f"{path}: is a folder; name a file to write")
+            raise ConfigError(f"{path}: is a folder; choose a file name")
     if ranks is not None:
         check_rank_suffix(ranks)
 
 
-def _tell_apart(
+def _adapter_and_dataset(
     adapter: Path | None, dataset: "DatasetName | None"
 ) -> "tuple[Path | None, DatasetName | None]":
-    """Understand a single name that is a dataset's as the dataset for the frozen CLIP."""
+    """Read a single argument that names a dataset as the dataset, for the frozen CLIP."""
     if adapter is None or dataset is not None or adapter.exists() or str(adapter) not in DATASETS:
         return adapter, dataset
     return None, cast("DatasetName", str(adapter))
 
 
-def _refuse(what: str, options: dict[str, object]) -> None:
-    """Refuse options that have no meaning here, rather than ignore them."""
+def _refuse_with_scores(options: dict[str, object]) -> None:
+    """Refuse options that have no effect on a score matrix."""
     for name, value in options.items():
         if value is not None:
-            raise ConfigError(f"{name} cannot be combined with {what}")
+            raise ConfigError(f"{name} cannot be combined with --scores")
 
 
 def _find_table(
     adapter: Path | None, dataset: "DatasetName | None", data: Path | None, split: str | None
 ) -> tuple[Path, str | None]:
-    """The table to evaluate on, and the split where the dataset decides it."""
+    """The table to evaluate on, and the split: the option's, or the dataset's test split."""
     if dataset is not None:
         from mvadapter.datasets.prepare import find_prepared
 
@@ -176,7 +172,7 @@ def _find_table(
     if data is None:
         raise ConfigError(
             f"no data to evaluate {adapter or 'the frozen CLIP'} on; name a dataset "
-            f"({', '.join(DATASETS)}), or give --data (a table or a folder) or --scores (a .npy "
+            f"({', '.join(DATASETS)}), or use --data (a table or folder) or --scores (a .npy "
             f"matrix)"
         )
     return data, split
@@ -210,7 +206,7 @@ def _progress(world: "World") -> AbstractContextManager[console.Advance]:
 
 
 def _show(result: "EvaluationResult", output: Path | None, *, as_json: bool) -> None:
-    """Write and print the result, and exit with 1 where something is left out of it."""
+    """Write and print the result; exit with 1 if queries were dropped."""
     if output is not None:
         import json
 
@@ -222,7 +218,7 @@ def _show(result: "EvaluationResult", output: Path | None, *, as_json: bool) -> 
     else:
         _print_tables(result)
     for name, reason in result.data.skipped.items():
-        console.say(f"skipped {name}: {reason}")
+        console.inform(f"skipped {name}: {reason}")
     if result.data.dropped:
         raise typer.Exit(1)
 
@@ -251,13 +247,13 @@ def _print_tables(result: "EvaluationResult") -> None:
             for label, direction in result.labelled()
         ],
     )
-    console.say(
-        f"below each recall, its {result.confidence_percent:g} % bootstrap interval over queries"
+    console.inform(
+        f"below each recall: its {result.confidence_percent:g} % bootstrap interval over queries"
     )
     if result.against is not None:
         _print_differences(result.against, result.labels())
     for note in result.notes():
-        console.say(f"note: {note}")
+        console.inform(f"note: {note}")
 
 
 def _print_differences(against: "AgainstResult", labels: dict[str, str]) -> None:

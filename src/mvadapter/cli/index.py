@@ -2,62 +2,57 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import BackboneOption, DeviceOption, JsonOption, PrecisionOption
 from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mvadapter.backbone.clip import Backbone
     from mvadapter.backbone.precision import PrecisionChoice
-    from mvadapter.encoder.encode import Encoder
     from mvadapter.index.video_index import VideoIndex
     from mvadapter.index.writer import AddReport
 
 
 def index_videos(
-    index: Annotated[Path, typer.Argument(help="Folder of the index; created if there is none.")],
+    index: Annotated[Path, typer.Argument(help="Index folder; created if it does not exist.")],
     videos: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Video files, and folders to search for videos; by default all that were ever "
-            "added."
+            help="Video files, and folders to search for videos. [default: all that were added "
+            "before]"
         ),
     ] = None,
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="An adapter folder, which adds a view to the index, or the name of a view; by "
-            "default the latest view, or for a new index CLIP without an adapter."
+            help="Adapter folder, which adds a view to the index, or the name of a view. "
+            "[default: the newest view, or for a new index CLIP without an adapter]"
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="The CLIP; by default the index's or the adapter's own, else 'tiny'."),
-    ] = None,
+    backbone: BackboneOption = None,
     max_segment_seconds: Annotated[
         float | None,
-        typer.Option(help="The longest a segment of a new index lasts, by default 8 seconds."),
+        typer.Option(help="Maximum length of a segment in a new index. [default: 8]"),
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Numeric precision.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
-    """Make videos searchable, or update an index; after Ctrl-C, the same command continues."""
+    """Create or update a search index of videos; run again to resume."""
     from mvadapter.backbone.clip import Backbone
     from mvadapter.index.record import RECORD_FILE
 
-    clip = None if backbone is None else Backbone.load(backbone, device=device)
     if (index / RECORD_FILE).exists():
+        clip = None if backbone is None else Backbone.load(backbone, device=device)
         opened, view = _open(index, adapter, clip, device, max_segment_seconds)
     else:
         _check_videos(index, videos or [])
         seconds = 8.0 if max_segment_seconds is None else max_segment_seconds
-        opened, view = _create(index, adapter, clip, device, seconds), None
+        opened, view = _create(index, adapter, backbone, device, seconds), None
     report = _add(opened, videos or None, view, precision)
     if as_json:
         console.print_json(report.to_dict())
@@ -74,28 +69,28 @@ def _open(
     device: str,
     max_segment_seconds: float | None,
 ) -> "tuple[VideoIndex, str | None]":
-    """Open an index, add the adapter's view where it is new, and return both."""
+    """Open an index, add a view for a new adapter, and return the index and the view's name."""
     from mvadapter.encoder.adapter_folder import WEIGHTS_FILE
     from mvadapter.index.video_index import VideoIndex
 
     index = VideoIndex.open(folder, backbone=clip, device=device)
     if max_segment_seconds not in (None, index.max_segment_seconds):
         raise ConfigError(
-            f"--max-segment-seconds must be {index.max_segment_seconds:g} for {folder}, as it "
-            f"was made with, got {max_segment_seconds:g}; leave it out, or make a new index"
+            f"--max-segment-seconds must be {index.max_segment_seconds:g}, with which {folder} "
+            f"was created, got {max_segment_seconds:g}; omit it, or create a new index"
         )
-    # A folder comes before a view of the same name, because it may have been trained again.
+    # A folder is preferred to a view of the same name: it may have been trained again.
     if adapter is not None and (Path(adapter) / WEIGHTS_FILE).is_file():
         return index, index.add_view(adapter)
     return index, adapter
 
 
 def _check_videos(index: Path, videos: Sequence[Path]) -> None:
-    """Refuse missing videos before an index is made, so that a typing error leaves no folder."""
+    """Check the videos before the index is created, so that a typing error leaves no folder."""
     from mvadapter.index.find import is_gone
 
     if not videos:
-        raise ConfigError(f"{index}: no index here, and no videos to make one from; name some")
+        raise ConfigError(f"{index}: no index here; to create one, name videos or folders")
     for path in videos:
         if is_gone(str(path)):
             raise DataError(f"{path}: no such file or folder; check the path of the videos")
@@ -104,34 +99,22 @@ def _check_videos(index: Path, videos: Sequence[Path]) -> None:
 def _create(
     folder: Path,
     adapter: str | None,
-    clip: "Backbone | None",
+    backbone: str | None,
     device: str,
     max_segment_seconds: float,
 ) -> "VideoIndex":
+    from mvadapter.encoder.adapter_folder import read_record
+    from mvadapter.encoder.encode import Encoder
     from mvadapter.index.video_index import VideoIndex
     from mvadapter.index.views import name_of_folder
 
+    own = "tiny" if adapter is None else read_record(Path(adapter)).base_model_name_or_path
     return VideoIndex.create(
         folder,
-        _encoder(adapter, clip, device),
+        Encoder.load(backbone or own, adapter, device=device),
         name=None if adapter is None else name_of_folder(adapter),
         max_segment_seconds=max_segment_seconds,
     )
-
-
-def _encoder(adapter: str | None, clip: "Backbone | None", device: str) -> "Encoder":
-    from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.methods.frozen import FrozenConfig
-    from mvadapter.backbone.clip import Backbone
-    from mvadapter.encoder.adapter_folder import read_record
-    from mvadapter.encoder.checkpoint import load_adapter
-    from mvadapter.encoder.encode import Encoder
-
-    if adapter is None:
-        clip = clip or Backbone.load("tiny", device=device)
-        return Encoder(clip, build_adapter(FrozenConfig(), clip))
-    clip = clip or Backbone.load(read_record(adapter).base_model_name_or_path, device=device)
-    return load_adapter(adapter, clip)
 
 
 def _add(
@@ -144,14 +127,14 @@ def _add(
         with console.progress("indexing") as advance:
             return index.add(videos, view=view, precision=precision, on_progress=advance)
     except KeyboardInterrupt as interrupt:
-        console.say("stopped; run the same command again to continue")
+        console.inform("stopped; run the same command to continue")
         raise typer.Exit(130) from interrupt
 
 
 def _print_report(folder: Path, report: "AddReport") -> None:
     for kind, problems in (("skipped", report.skipped), ("incomplete", report.incomplete)):
         for problem in problems:
-            console.say(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
+            console.inform(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
     counts = {
         "added": report.num_added,
         "changed": report.num_changed,
@@ -162,7 +145,7 @@ def _print_report(folder: Path, report: "AddReport") -> None:
         "incomplete": len(report.incomplete),
     }
     done = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    console.say(
-        f"{done or 'no videos found'}; {console.show_path(folder)} holds {report.num_videos} "
+    console.inform(
+        f"{done or 'no videos found'}; {console.show_path(folder)} has {report.num_videos} "
         f"videos in {report.num_segments} segments (view {report.view!r})"
     )

@@ -1,8 +1,8 @@
 """The ``mvadapter`` command.
 
-Commands import what they need inside their bodies, so that ``--help`` answers at once.
+Commands import what they need inside their bodies, so that ``--help`` is fast.
 Exit codes: 0 done, 1 ran but something was skipped or failed a threshold, 2 bad usage or bad input,
-130 stopped with Ctrl-C and ready to go on.
+130 stopped with Ctrl-C; run again to continue.
 """
 
 import importlib.metadata
@@ -37,7 +37,7 @@ def _print_version(is_asked: bool) -> bool:
     if is_asked:
         typer.echo(f"mvadapter {importlib.metadata.version('mvadapter')}")
         raise typer.Exit
-    # What a callback returns is what the option becomes.
+    # The value that a callback returns becomes the option's value.
     return is_asked
 
 
@@ -45,7 +45,9 @@ def _print_version(is_asked: bool) -> bool:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which one."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -70,6 +72,6 @@ def main() -> None:
         console.print_error(str(error))
         sys.exit(2)
     except OSError as error:
-        # A full disk, a missing permission: the system's own words name the file.
+        # A full disk, a missing permission: the system's own message names the file.
         console.print_error(f"{error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(2)

@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import (
+    BackboneOption,
+    DeviceOption,
+    IndexArgument,
+    JsonOption,
+    QueryArgument,
+    ViewOption,
+)
 
 if TYPE_CHECKING:
     from mvadapter.index.moments import Moment
@@ -14,27 +22,22 @@ if TYPE_CHECKING:
 
 
 def search(
-    index: Annotated[Path, typer.Argument(help="The index that 'mvadapter index' made.")],
-    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
-    top: Annotated[int, typer.Option(help="The most moments to list.")] = 10,
+    index: IndexArgument,
+    query: QueryArgument,
+    top: Annotated[int, typer.Option(help="Maximum number of moments.")] = 10,
     group: Annotated[
         Literal["moment", "video"],
-        typer.Option(help="List every moment, or only the best of each video."),
+        typer.Option(help="List every moment, or only the best one per video."),
     ] = "moment",
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out moments that score less.")
+        float | None, typer.Option(help="Omit moments with a lower score.")
     ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(help="The view to search, by the name of its adapter; by default the latest."),
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="The CLIP; by default the one that the index names.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Device to compute on, as torch names it.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    adapter: ViewOption = None,
+    backbone: BackboneOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
-    """Find the moments of indexed videos that a query describes."""
+    """Find the moments in indexed videos that match a query."""
     view = open_view(index, adapter, backbone, device)
     moments = view.search(query, top, group=group, min_score=min_score)
     if as_json:
@@ -47,7 +50,7 @@ def search(
 
 
 def open_view(folder: Path, adapter: str | None, backbone: str | None, device: str) -> "IndexView":
-    """Open the view of an index that the options name."""
+    """Open the view that the options name."""
     from mvadapter.index.record import read_index_record
 
     # Before the imports and the CLIP, which take seconds, so that a typing error is reported fast.
@@ -61,13 +64,13 @@ def open_view(folder: Path, adapter: str | None, backbone: str | None, device: s
 
 
 def report_nothing_found(folder: Path, view: "IndexView") -> None:
-    """Explain why there is no moment to list."""
+    """Report why there is no moment to list."""
     shown = console.show_path(folder)
     if view.num_videos:
-        console.say(f"no moment in {shown} scores that high; lower --min-score")
+        console.inform(f"no moment in {shown} reaches this score; use a lower --min-score")
     else:
-        console.say(
-            f"{shown} holds no videos in view {view.name!r}; "
+        console.inform(
+            f"{shown} has no videos in view {view.name!r}; "
             f"add some with: mvadapter index {shown} VIDEOS..."
         )
 
@@ -76,9 +79,9 @@ def _report_gone(moments: "Sequence[Moment]") -> None:
     from mvadapter.index.find import is_gone
 
     if num_gone := sum(map(is_gone, {str(moment.path) for moment in moments})):
-        console.say(
-            f"{num_gone} of these videos are no longer where they were indexed; "
-            f"index the folder where they are now, and they are recognised"
+        console.inform(
+            f"{num_gone} of these videos have moved or been deleted; "
+            f"run 'mvadapter index' with their new folder to update the paths"
         )
 
 

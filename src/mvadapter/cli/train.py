@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mvadapter.cli import console
+from mvadapter.cli.options import (
+    BackboneOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    OutputFolderOption,
+    VideosOption,
+)
 from mvadapter.datasets.catalog import DATASETS
 from mvadapter.errors import ConfigError
 
@@ -19,45 +27,38 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe (TOML) or a dataset: " + ", ".join(DATASETS) + ". Or give --data."
+            help="Recipe (TOML) or dataset: " + ", ".join(DATASETS) + ". Or use --data."
         ),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Output folder; run again to resume.")
-    ] = Path("adapter"),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A table (CSV, JSONL, Parquet) or a folder of videos with captions."),
-    ] = None,
-    videos: Annotated[
-        Path | None, typer.Option(help="Folder that the table's video names start from.")
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="A CLIP folder, a hub id, or 'tiny' (the default).")
-    ] = None,
+    output: OutputFolderOption = Path("adapter"),
+    data: DataOption = None,
+    videos: VideosOption = None,
+    backbone: BackboneOption = None,
     method: Annotated[
         str | None,
-        typer.Option(help="A name listed by 'mvadapter methods'. [default: mv-adapter]"),
+        typer.Option(help="Method, as listed by 'mvadapter methods'. [default: mv-adapter]"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over all pairs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs per step.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pairs of video and caption per step.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed for initialization and data order.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Numeric precision: auto, float32 or bfloat16.")
+        Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="Numeric precision.")
     ] = None,
     select_on: Annotated[
         str | None,
-        typer.Option(help="What selects the best epoch: holdout, or test (marks the result)."),
+        typer.Option(help="Videos that select the best epoch: holdout, or test."),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as inputs.num_frames=32. Repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
 ) -> None:
     """Train an adapter; stop it with Ctrl-C, and resume with the same command."""
     overrides = {
@@ -79,7 +80,7 @@ def train(
     from mvadapter.world import World
 
     if World.from_environment().size > 1:
-        raise ConfigError("train works in one process; start it without torchrun, on one device")
+        raise ConfigError("train runs in one process on one device; start it without torchrun")
     with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
         result = train(
             data,
@@ -93,29 +94,31 @@ def train(
             ),
         )
     for name, reason in result.skipped.items():
-        console.say(f"skipped {name}: {reason}")
+        console.inform(f"skipped {name}: {reason}")
     if not result.is_finished:
-        console.say(
+        console.inform(
             f"stopped at step {result.step} of {result.num_steps}; run the same command to resume"
         )
         raise typer.Exit(130)
     if result.missing:
-        console.say(
+        console.inform(
             f"{len(result.missing)} videos were missing when the table was prepared; "
-            f"{sum(result.missing.values())} captions of the train split are left out"
+            f"{sum(result.missing.values())} captions of the train split are not used"
         )
     if as_json:
         console.print_json(result.to_dict())
     else:
         _print_result(result.best_epoch, result.metrics)
-        console.say(f"trained in {result.precision}; adapter written to {result.folder}")
+        console.inform(f"trained in {result.precision}; adapter written to {result.folder}")
     if result.skipped or result.missing:
         raise typer.Exit(1)
 
 
 def _print_result(best_epoch: int, metrics: dict[str, float]) -> None:
     if not metrics:
-        console.say(f"kept epoch {best_epoch}, the last: there are too few videos to hold some out")
+        console.inform(
+            f"kept epoch {best_epoch}, the last: there are too few videos for a held-out part"
+        )
         return
     rows = [
         [label, *(f"{metrics[f'{direction}_recall_at_{k}']:.1f}" for k in (1, 5, 10))]
@@ -141,17 +144,17 @@ def _parse_setting(text: str) -> tuple[str, Any]:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Any]:
-    """Turn the first Ctrl-C into a wish that the run asks for; the second one ends at once."""
-    was_asked = False
+    """Let the first Ctrl-C stop the run after its step; the second one stops it at once."""
+    is_interrupted = False
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal was_asked
-        was_asked = True
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
         signal.signal(signal.SIGINT, before)
-        console.say("stopping after this step; Ctrl-C again stops at once")
+        console.inform("stopping after this step; Ctrl-C again stops at once")
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield lambda: was_asked
+        yield lambda: is_interrupted
     finally:
         signal.signal(signal.SIGINT, before)

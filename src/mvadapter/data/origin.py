@@ -13,7 +13,9 @@ from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file, write_text
 from mvadapter.settings import settings_from_table, table_from_settings
 
-_AGAIN = "run 'mvadapter data prepare' again, or delete it and name the videos with --videos"
+_AGAIN = (
+    "run 'mvadapter data prepare' again, or delete it and set videos (in a recipe: data.videos)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

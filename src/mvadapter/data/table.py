@@ -238,8 +238,8 @@ def resolve_video(name: str, root: Path, where: str) -> Path:
     path = Path(os.path.normpath(base / name))
     if not path.is_relative_to(base):
         raise DataError(
-            f"{where}: {name!r} lies outside {root}; name the folder that holds all videos "
-            f"with --videos"
+            f"{where}: {name!r} is outside {root}; set videos (in a recipe: "
+            f"data.videos) to the folder of all videos"
         )
     return path
 

@@ -1,16 +1,17 @@
-"""A dataset's files in, what is wrong with them out."""
+"""A dataset's files in, a report of their problems out."""
 
 import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mvadapter.backbone.recipes import Resize
+from mvadapter.backbone.tokens import CaptionTokenizer
 from mvadapter.data.frame_store import packed
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
@@ -35,17 +36,17 @@ ProblemKind: TypeAlias = Literal[
 """Absent and changed are annotation files; overlap is a video that trains and is tested."""
 
 CountCut: TypeAlias = Callable[[Sequence[str], int], int]
-"""How many of some captions are longer than so many tokens, start and end included."""
+"""Captions and a number of tokens, start and end included -> how many captions are longer."""
 
-# CLIP's tokenizer begins by cutting text so; what it then does can only make more of it.
+# The first step of CLIP's tokenizer; its further steps only add tokens.
 _WORDS = re.compile(r"'(?:s|t|re|ve|m|ll|d)\b|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE)
-# What the usual CLIPs take.
+# The input size of the usual CLIPs.
 _STORED_PX = 224
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something that is wrong, in one line that says where."""
+class DatasetProblem:
+    """A problem of a dataset's files, and its place, in one line."""
 
     kind: ProblemKind
     text: str
@@ -56,7 +57,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How much a split holds."""
+    """The size of a split."""
 
     videos: int
     captions: int
@@ -64,18 +65,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitReport:
-    """What was found of one split."""
+    """What was found for one split."""
 
     expected: Counts
     found: Counts | None
-    """None where its files are absent or cannot be read at all."""
+    """None if its files are absent or unreadable."""
     num_cut: int = 0
-    """Captions longer than the dataset's number of words, whose end the model does not see."""
+    """Captions with too many tokens, whose end the model does not see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameEstimate:
-    """What ``data prepare --frames`` would take, which decodes the same frames as the check."""
+    """What `store_frames` would take, which decodes the same frames as the check."""
 
     num_videos: int
     seconds: float
@@ -84,23 +85,51 @@ class FrameEstimate:
 
 @dataclass(slots=True, kw_only=True)
 class CheckReport:
-    """What is there and what is wrong with it."""
+    """The contents of a dataset's files and their problems."""
 
     splits: dict[str, SplitReport] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DatasetProblem] = field(default_factory=list)
     estimate: FrameEstimate | None = None
 
     def add(self, kind: ProblemKind, texts: Iterable[str]) -> None:
-        """Note problems of one kind."""
-        self.problems += [Problem(kind=kind, text=text) for text in texts]
+        """Add problems of one kind."""
+        self.problems += [DatasetProblem(kind=kind, text=text) for text in texts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        readable = {name: part for name, part in self.splits.items() if part.found is not None}
+        estimate = self.estimate
+        return {
+            "splits": {name: asdict(part.found) for name, part in readable.items() if part.found},
+            "problems": [str(problem) for problem in self.problems],
+            "cut_captions": {name: part.num_cut for name, part in readable.items()},
+            "frames": None
+            if estimate is None
+            else {
+                "videos": estimate.num_videos,
+                "seconds": round(estimate.seconds, 1),
+                "bytes": estimate.num_bytes,
+            },
+        }
 
 
 def count_long(captions: Sequence[str], max_tokens: int) -> int:
-    """Count captions that have more words than there is room for beside start and end.
+    """Count captions that have more words than fit between start and end.
 
-    A lower bound of those that are cut, for a tokenizer splits rare words further.
+    This is a lower bound of the captions that are cut: a tokenizer splits rare words further.
     """
     return sum(len(_WORDS.findall(caption)) > max_tokens - 2 for caption in captions)
+
+
+def count_with(tokenizer: CaptionTokenizer) -> CountCut:
+    """Count captions that are too long by a CLIP's own tokenizer, exactly."""
+
+    def count_cut(captions: Sequence[str], max_tokens: int) -> int:
+        # One position more than allowed: captions that fill it would be cut.
+        _, mask = tokenizer.encode(captions, max_tokens + 1)
+        return int(mask[:, max_tokens].sum())
+
+    return count_cut
 
 
 def check_annotations(
@@ -111,7 +140,7 @@ def check_annotations(
     Args:
         dataset: The dataset.
         folder: Its annotation files.
-        count_cut: Counts captions that are too long.
+        count_cut: Counts captions that are too long: `count_long` or `count_with`.
 
     Returns:
         The report, and the captions of each split that can be read.
@@ -151,16 +180,16 @@ def check_videos(
     num_workers: int,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> None:
-    """Check a dataset's video files, adding to a report of its annotations.
+    """Check a dataset's video files and add the problems to a report of its annotations.
 
-    Of every file the frames are decoded that the model takes; files of equal size are compared.
+    The frames that the model takes are decoded from every file; files of equal size are compared.
 
     Args:
         dataset: The dataset.
         files: Its video files.
         splits: The captions of each split.
-        report: What is added to.
-        num_workers: How many files are looked at once.
+        report: The report to add to.
+        num_workers: How many files are decoded at once.
         on_progress: Called with how many files are done and how many there are.
     """
     found: dict[str, Path] = {}
@@ -206,23 +235,23 @@ def check_videos(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """What one video file gives."""
+    """The result of decoding one video file."""
 
     num_bytes: int = 0
-    """The size of its frames when they are stored."""
-    problems: tuple[Problem, ...] = ()
+    """The size of its frames in a frame store."""
+    problems: tuple[DatasetProblem, ...] = ()
 
 
 def _look_at(record: Record, settings: FrameSettings) -> _Look:
     try:
         frames = settings.decode(record)
     except VideoError as error:
-        return _Look(problems=(Problem(kind="unreadable", text=str(error)),))
+        return _Look(problems=(DatasetProblem(kind="unreadable", text=str(error)),))
     num_bytes = sum(map(len, packed(frames)))
     if len(frames) == settings.num_frames:
         return _Look(num_bytes=num_bytes)
     text = f"{record.video}: {len(frames)} frames, the model takes {settings.num_frames}"
-    return _Look(num_bytes=num_bytes, problems=(Problem(kind="too short", text=text),))
+    return _Look(num_bytes=num_bytes, problems=(DatasetProblem(kind="too short", text=text),))
 
 
 def _differences(folder: AnnotationFolder, file: AnnotationFile) -> list[str]:
@@ -268,7 +297,7 @@ def _overlaps(split: Split, read: Mapping[str, Captions]) -> list[str]:
 
 def _same_content(
     dataset: Dataset, found: Mapping[str, Path], splits: Mapping[str, Captions]
-) -> list[Problem]:
+) -> list[DatasetProblem]:
     sizes: defaultdict[int, list[str]] = defaultdict(list)
     for video, file in found.items():
         sizes[file.stat().st_size].append(video)
@@ -284,7 +313,9 @@ def _same_content(
             apart = _parted(dataset, splits, first, other)
             if apart is not None:
                 text += f", and are in {apart[0]} and {apart[1]}"
-            problems.append(Problem(kind="duplicate" if apart is None else "overlap", text=text))
+            problems.append(
+                DatasetProblem(kind="duplicate" if apart is None else "overlap", text=text)
+            )
     return problems
 
 

@@ -4,7 +4,7 @@ import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mvadapter.data.folder import find_table
 from mvadapter.data.origin import Origin, read_origin, write_origin
@@ -16,21 +16,51 @@ from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file
 
 MissingPolicy: TypeAlias = Literal["error", "skip"]
-"""What a video without a file does."""
+"""What to do about a video without a file."""
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitCounts:
+    """The size of a prepared split."""
+
+    videos: int = 0
+    captions: int = 0
+    missing: tuple[str, ...] = ()
+    """Videos without a file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; "missing" only where videos are missing."""
+        counts = {"videos": self.videos, "captions": self.captions}
+        return counts | ({"missing": list(self.missing)} if self.missing else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A dataset whose videos were found."""
+    """The records of a dataset, with their video files."""
 
     records: list[Record]
     missing: dict[str, dict[str, int]]
-    """Split -> videos without a file -> how many captions each would have."""
+    """Split -> video without a file -> its number of captions."""
     policy: MissingPolicy
-    """What a video without a file did."""
+    """What was done about videos without a file."""
     absent: dict[str, str]
-    """Splits whose annotation files are not there -> what is absent."""
+    """Split without annotation files -> what is absent."""
+
+    def counts(self) -> dict[str, SplitCounts]:
+        """Split -> its size."""
+        splits = dict.fromkeys([*(record.split for record in self.records), *self.missing])
+        by_split: dict[str, list[Record]] = {split: [] for split in splits}
+        for record in self.records:
+            by_split[record.split].append(record)
+        return {
+            split: SplitCounts(
+                videos=len(records),
+                captions=sum(len(record.captions) for record in records),
+                missing=tuple(self.missing.get(split, {})),
+            )
+            for split, records in by_split.items()
+        }
 
 
 def find_records(
@@ -39,7 +69,7 @@ def find_records(
     videos: VideoFiles,
     *,
     splits: Sequence[str] = (),
-    policy: MissingPolicy = "error",
+    missing: MissingPolicy = "error",
 ) -> Prepared:
     """Read splits of a dataset and find the file of each video.
 
@@ -47,28 +77,28 @@ def find_records(
         dataset: The dataset.
         annotations: Its annotation files.
         videos: Its video files.
-        splits: Which splits; without any, all whose annotation files are there.
-        policy: Whether a video without a file is an error, or left out and counted.
+        splits: The splits to read; if empty, all whose annotation files exist.
+        missing: "error" refuses a video without a file; "skip" omits and counts it.
 
     Raises:
         DataError: A named split is absent, a file is faulty, or a video has no file, or two.
     """
-    # Named twice, a split is still one.
-    wanted = [dataset.split(name) for name in dict.fromkeys(splits)] or list(dataset.splits)
-    absent = {part.name: "; ".join(lacks) for part in wanted if (lacks := annotations.absent(part))}
-    present = [part for part in wanted if part.name not in absent]
+    # A split that is named twice is read once.
+    chosen = [dataset.split(name) for name in dict.fromkeys(splits)] or list(dataset.splits)
+    absent = {part.name: "; ".join(lacks) for part in chosen if (lacks := annotations.absent(part))}
+    present = [part for part in chosen if part.name not in absent]
     if absent and (splits or not present):
         name, reason = next(iter(absent.items()))
         raise DataError(f"split {name!r} cannot be read: {reason}")
-    records, missing = [], {}
+    records, lost_by_split = [], {}
     for part in present:
         found = _sound_captions(dataset, annotations, part)
         files = {video: videos.find(video) for video in found.captions}
         lost = {video: len(found.captions[video]) for video, file in files.items() if file is None}
-        if lost and policy == "error":
-            raise DataError(_complain(lost, part, videos.folder, len(files)))
+        if lost and missing == "error":
+            raise DataError(_describe_lost(lost, part, videos.folder, len(files)))
         if lost:
-            missing[part.name] = lost
+            lost_by_split[part.name] = lost
         records += [
             Record(
                 id=video,
@@ -81,21 +111,21 @@ def find_records(
             if file is not None
         ]
     if not records:
-        raise DataError(f"{videos.folder}: holds no video of {dataset.title}; name another folder")
+        raise DataError(f"{videos.folder}: no video of {dataset.title} here; choose another folder")
     _refuse_shared_files(records)
-    return Prepared(records=records, missing=missing, policy=policy, absent=absent)
+    return Prepared(records=records, missing=lost_by_split, policy=missing, absent=absent)
 
 
 def write_prepared(dataset: Dataset, prepared: Prepared, table: Path, videos: Path) -> None:
-    """Write the table, and beside it where it came from.
+    """Write the table, and beside it the record of its origin.
 
     Raises:
-        DataError: The table's suffix is none of a table.
+        DataError: The file name does not end in the suffix of a table.
         OSError: The folder cannot be made or written to.
     """
     write_table(table, prepared.records, videos)
     home, place = (Path(os.path.abspath(path)) for path in (table.parent, videos))  # noqa: PTH100 - links are the user's own
-    # What lies together may be moved together.
+    # A table and videos in the same folder may be moved together.
     seen = place.relative_to(home) if place.is_relative_to(home) else place
     origin = Origin(
         dataset=dataset.name,
@@ -120,7 +150,7 @@ def find_prepared(dataset: Dataset, table: Path | None) -> Path:
     path = dataset.default_table if table is None else find_table(table)
     if not path.exists():
         raise ConfigError(
-            f"{path}: no such table; make it with: mvadapter data prepare {dataset.name} "
+            f"{path}: no such table; create it with: mvadapter data prepare {dataset.name} "
             f"--annotations FOLDER --videos FOLDER --output {path}"
         )
     origin = read_origin(path)
@@ -138,11 +168,11 @@ def _sound_captions(dataset: Dataset, annotations: AnnotationFolder, split: Spli
     return found
 
 
-def _complain(lost: dict[str, int], split: Split, folder: Path, num_videos: int) -> str:
+def _describe_lost(lost: dict[str, int], split: Split, folder: Path, num_videos: int) -> str:
     names = ", ".join(list(lost)[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
     return (
         f"{folder}: no file for {len(lost)} of the {num_videos} videos of {split.name} ({names}); "
-        f"add them, leave them out with --missing skip, or choose other splits with --split"
+        f"add them, set missing to 'skip', or choose other splits"
     )
 
 
@@ -152,5 +182,5 @@ def _refuse_shared_files(records: Sequence[Record]) -> None:
         owner = owners.setdefault(record.video, record.id)
         if owner != record.id:
             raise DataError(
-                f"{record.video}: fits two videos, {owner!r} and {record.id!r}; rename it after one"
+                f"{record.video}: matches two videos, {owner!r} and {record.id!r}; rename it"
             )

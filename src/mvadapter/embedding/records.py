@@ -103,8 +103,7 @@ def open_frames(
     if folders and store is None:
         log.warning(
             "%s: frames are stored for other settings (%s), so the videos are decoded; mvadapter "
-            "data prepare stores these too with --frames --num-frames %d --sampling %s "
-            "--image-px %d",
+            "data prepare --frames --num-frames %d --sampling %s --image-px %d stores these too",
             table,
             ", ".join(folder.name for folder in folders.values()),
             settings.num_frames,

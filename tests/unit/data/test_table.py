@@ -75,7 +75,7 @@ def test_videos_are_found_in_the_named_folder(tmp_path):
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
     table = write(tmp_path / "t.csv", f"video,caption\n{name},one\n")
 
-    with pytest.raises(DataError, match=r"t\.csv:2: .* lies outside .* --videos"):
+    with pytest.raises(DataError, match=r"t\.csv:2: .* is outside .* data\.videos"):
         read_table(table)
 
 
