@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from mvadapter.video.decode import VideoInfo, VideoReader
+
 WIDTH, HEIGHT = 64, 48
 _COLUMNS, _ROWS = 4, 3
 
@@ -32,6 +34,16 @@ def number_in(image: np.ndarray) -> int:
 
 def numbers_in(images: np.ndarray) -> list[int]:
     return [number_in(image) for image in images]
+
+
+def video_info(path: Path) -> VideoInfo:
+    with VideoReader(path) as reader:
+        return reader.info
+
+
+def duration_of(path: Path) -> float:
+    info = video_info(path)
+    return info.end_seconds - info.start_seconds
 
 
 def write_video(  # noqa: PLR0913 - each test changes one of many settings

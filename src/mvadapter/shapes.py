@@ -13,7 +13,6 @@ from torch import Tensor
 FrameImages: TypeAlias = UInt8[np.ndarray, "frame height width channel"]
 FrameSeconds: TypeAlias = Float[np.ndarray, " frame"]
 
-FramePixels: TypeAlias = Float[Tensor, "frame channel height width"]
 VideoPixels: TypeAlias = Float[Tensor, "video frame channel height width"]
 FrameMask: TypeAlias = Bool[Tensor, "video frame"]
 """True where the frame is real, False where it pads a shorter video."""

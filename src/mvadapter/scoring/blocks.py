@@ -10,11 +10,14 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from mvadapter.errors import DataError
-from mvadapter.scoring.similarity import on_grid
 from mvadapter.shapes import CaptionEmbeddings, Scores, VideoEmbeddings
 
 SCORES_PER_BLOCK = 2**22
 """How many scores are held at once: 32 MiB of them, and as much again while they are compared."""
+
+# On this grid the product of two components is a multiple of 2**-52. No partial sum of a dot
+# product of unit vectors exceeds 1 (Cauchy-Schwarz), so that all of them are exact in float64.
+_GRID = 2.0**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,22 +27,28 @@ class ScoreBlocks:
     num_captions: int
     num_videos: int
     device: torch.device
-    """Where the scores come to lie."""
+    """The device of the scores."""
     rows: Callable[[Int[Tensor, " row"]], Float[Tensor, "row video"]]
     """Gives the scores of some captions, by their positions, in float64 and alike every time."""
 
     @classmethod
     def of_embeddings(cls, captions: CaptionEmbeddings, videos: VideoEmbeddings) -> "ScoreBlocks":
-        """Their cosines; any block has the bits that `cosine_scores` gives the whole matrix."""
+        """Score embeddings of unit length by their cosine.
+
+        The scores, in float64, are exact for components rounded to multiples of 2**-26, which is
+        finer than float32 computes them. A score depends on its two embeddings alone and not on
+        the order of a sum: equal videos tie at every position, and any block of the matrix, on any
+        device, has the same bits as in the complete product.
+        """
         if captions.device.type == "mps":
             # Apple's GPUs have no float64.
             captions, videos = captions.cpu(), videos.cpu()
-        gallery = on_grid(videos)
+        gallery = _on_grid(videos)
         return cls(
             num_captions=len(captions),
             num_videos=len(videos),
             device=captions.device,
-            rows=lambda positions: on_grid(captions[positions]) @ gallery.T,
+            rows=lambda positions: _on_grid(captions[positions]) @ gallery.T,
         )
 
     @classmethod
@@ -90,3 +99,8 @@ class ScoreBlocks:
             order = torch.arange(self.num_captions, device=self.device)
         for positions in order.split(max(1, scores_per_block // self.num_videos)):
             yield positions, self.rows(positions)
+
+
+def _on_grid(embeddings: Float[Tensor, "item dim"]) -> Float[Tensor, "item dim"]:
+    """Round embeddings so that their products can be summed without error."""
+    return (embeddings.double() * _GRID).round() / _GRID

@@ -45,8 +45,6 @@ class Cut:
     """Where in the source it really begins."""
     end_seconds: float
     """Where in the source it really ends."""
-    is_reencoded: bool
-    """Its pictures and sound were encoded anew, not copied."""
 
 
 def cut_segment(
@@ -93,12 +91,7 @@ def cut_segment(
                     "choose another output",
                 )
             ) from error
-    return Cut(
-        path=target,
-        start_seconds=start,
-        end_seconds=end,
-        is_reencoded=not is_copied,
-    )
+    return Cut(path=target, start_seconds=start, end_seconds=end)
 
 
 def _mp4(path: Path) -> OutputContainer:

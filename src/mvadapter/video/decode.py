@@ -67,13 +67,6 @@ class VideoInfo:
     """Width as shown, after rotation."""
     height_px: int
     """Height as shown, after rotation."""
-    frames_per_second: float
-    """The average rate; 0 where the file does not say."""
-
-    @property
-    def duration_seconds(self) -> float:
-        """How long the video lasts."""
-        return self.end_seconds - self.start_seconds
 
 
 class VideoReader:
@@ -138,7 +131,6 @@ class VideoReader:
             end_seconds=self._packets.seconds(end),
             width_px=width,
             height_px=height,
-            frames_per_second=float(stream.average_rate or 0),
         )
 
     @cached_property
@@ -313,16 +305,6 @@ class VideoReader:
             )
             turns = _quarter_turns(shown.frame)
             yield shown.start, np.ascontiguousarray(np.rot90(picture.to_ndarray(), turns))
-
-
-def probe(path: str | PathLike[str]) -> VideoInfo:
-    """Read what a video file says of itself; only its first frame is decoded.
-
-    Raises:
-        VideoError: The file is not there, holds no video, or no frame of it can be decoded.
-    """
-    with VideoReader(path) as reader:
-        return reader.info
 
 
 def read_segment(

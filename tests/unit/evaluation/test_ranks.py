@@ -12,7 +12,6 @@ from mvadapter.errors import DataError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks, text_to_video_ranks
 from mvadapter.scoring.blocks import ScoreBlocks
-from mvadapter.scoring.similarity import cosine_scores
 
 DIRECTIONS = ("text_to_video", "video_to_text", "video_to_text_all_captions")
 FIELDS = ("query", "right", "first", "num_better", "num_equal", "num_items", "right_score")
@@ -79,9 +78,8 @@ def test_embeddings_in_blocks_give_the_ranks_of_their_whole_product(case, scores
     blocks = ScoreBlocks.of_embeddings(captions, videos)
     ranks = retrieval_ranks(blocks, owners, scores_per_block=scores_per_block)
 
-    assert_identical(
-        ranks, retrieval_ranks(ScoreBlocks.of_matrix(cosine_scores(captions, videos)), owners)
-    )
+    product = blocks.rows(torch.arange(len(captions)))
+    assert_identical(ranks, retrieval_ranks(ScoreBlocks.of_matrix(product), owners))
 
 
 def test_equal_videos_tie_wherever_they_stand():
@@ -91,7 +89,7 @@ def test_equal_videos_tie_wherever_they_stand():
         for size in (37, 1)
     )
 
-    scores = cosine_scores(captions, videos.repeat(1001, 1))
+    scores = ScoreBlocks.of_embeddings(captions, videos.repeat(1001, 1)).rows(torch.arange(37))
 
     assert bool((scores == scores[:, :1]).all())
 

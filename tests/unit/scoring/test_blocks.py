@@ -12,6 +12,7 @@ from mvadapter.scoring.rerank import (
     dual_softmax_over_captions,
     dual_softmax_over_videos,
 )
+from tolerances import rounding
 
 
 def all_rows(blocks, scores_per_block=7):
@@ -27,6 +28,16 @@ def few_at_once(scores):
         return blocks.rows(positions)
 
     return dataclasses.replace(blocks, rows=rows)
+
+
+def test_scores_of_embeddings_are_dot_products():
+    captions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    videos = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+    scores = ScoreBlocks.of_embeddings(captions, videos).rows(torch.arange(3))
+
+    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
+    torch.testing.assert_close(scores, expected, atol=rounding(1), rtol=0)
 
 
 def test_a_walk_gives_every_caption_once_in_its_order():

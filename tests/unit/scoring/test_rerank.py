@@ -3,18 +3,6 @@ import torch
 
 from mvadapter import dual_softmax, query_bank_norm
 from mvadapter.errors import ConfigError
-from mvadapter.scoring.similarity import cosine_scores
-from tolerances import rounding
-
-
-def test_cosine_scores_are_dot_products_of_captions_and_videos():
-    captions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    videos = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-
-    scores = cosine_scores(captions, videos)
-
-    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], dtype=torch.float64)
-    torch.testing.assert_close(scores, expected, atol=rounding(1), rtol=0)
 
 
 def test_dual_softmax_weighs_by_the_share_over_captions():

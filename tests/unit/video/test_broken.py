@@ -8,10 +8,10 @@ import av
 import pytest
 
 import made_videos
-from made_videos import numbers_in, with_hole, write_tone, write_video
+from made_videos import numbers_in, video_info, with_hole, write_tone, write_video
 from mvadapter.errors import VideoError
 from mvadapter.video import container
-from mvadapter.video.decode import VideoReader, probe, read_segment
+from mvadapter.video.decode import VideoReader, read_segment
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "broken_and_odd"
 
@@ -187,7 +187,7 @@ def test_a_stream_that_never_gives_a_frame_ends(tmp_path, video, monkeypatch):
     path = with_hole(video, tmp_path / "hole.mp4", 0.0, 4.0)
 
     with pytest.raises(VideoError, match="none of its frames can be decoded"):
-        probe(path)
+        video_info(path)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_odd_names_are_only_names(tmp_path, video, name):
 
 def test_a_line_break_in_a_name_leaves_the_message_one_line(tmp_path):
     with pytest.raises(VideoError) as caught:
-        probe(tmp_path / "two\nlines.mp4")
+        video_info(tmp_path / "two\nlines.mp4")
 
     assert "\n" not in str(caught.value)
 
@@ -210,14 +210,15 @@ def test_a_line_break_in_a_name_leaves_the_message_one_line(tmp_path):
 READ_ALL = """
 import json, sys
 from mvadapter.errors import VideoError
-from mvadapter.video.decode import probe, read_segment
+from mvadapter.video.decode import VideoReader
 for path in sys.argv[1:]:
     try:
-        frames = read_segment(path, 4)
-        told = [len(frames.images), probe(path).duration_seconds]
+        with VideoReader(path) as reader:
+            seconds = reader.info.end_seconds - reader.info.start_seconds
+            result = [len(reader.read(4).images), seconds]
     except VideoError as error:
-        told = str(error)
-    print(json.dumps(told), flush=True)
+        result = str(error)
+    print(json.dumps(result), flush=True)
 """
 
 
