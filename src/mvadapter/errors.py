@@ -8,7 +8,7 @@
     ├── BackboneError            a CLIP cannot be loaded, or is not the one that was asked for
     ├── AdapterFolderError       a saved adapter is missing, damaged or made for something else
     ├── IndexFolderError         a search index is missing, damaged or made with another encoder
-    ├── TrainingError            a training run cannot start, go on or be resumed
+    ├── TrainingError            a training run cannot start, continue or be resumed
     │   └── DivergedError        its loss is no longer a number
     └── MissingExtraError        a package of an optional extra is not installed
 
@@ -44,20 +44,20 @@ class UnknownNameError(ConfigError):
     ) -> None:
         names = sorted(known)
         close = [nearest] if nearest else get_close_matches(got, names, n=1)
-        said = f"{kind} {got!r} is not known."
+        message = f"{kind} {got!r} is not known."
         if close:
-            said += f" Did you mean {close[0]!r}?"
+            message += f" Did you mean {close[0]!r}?"
         if not close or len(names) <= _LISTED:
-            said += f" Known: {', '.join(names)}."
-        super().__init__(said + (f" {advice}" if advice else ""))
+            message += f" Known: {', '.join(names)}."
+        super().__init__(message + (f" {advice}" if advice else ""))
 
 
 class DataError(MvAdapterError, ValueError):
-    """A table, a caption or a score matrix cannot be used as it is."""
+    """A table, a caption or a score matrix cannot be used."""
 
 
 class VideoError(MvAdapterError):
-    """A video file gives no frames; the message says which file and why."""
+    """A video file gives no frames; the message names the file and the reason."""
 
 
 class BackboneError(MvAdapterError):
@@ -73,7 +73,7 @@ class IndexFolderError(MvAdapterError):
 
 
 class TrainingError(MvAdapterError):
-    """A training run cannot start, go on or be resumed."""
+    """A training run cannot start, continue or be resumed."""
 
 
 class DivergedError(TrainingError):

@@ -1,7 +1,7 @@
 """A table of settings in, a checked dataclass out.
 
 Recipes (TOML) and adapter folders (JSON) are both read here, so that an unknown key or a value of
-the wrong kind is refused in the same words wherever it stands.
+the wrong kind is refused in the same words in both.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ RENAMED = {"num_words": "max_tokens"}
 
 
 def settings_from_table(config_class: type[Config], table: Mapping[str, Any], where: str) -> Config:
-    """Build a configuration from a table, refusing what it does not know.
+    """Build a configuration from a table, and refuse unknown keys.
 
     Args:
         config_class: A frozen dataclass.
@@ -38,7 +38,7 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
             nearest = renamed if renamed in known else None
             raise UnknownNameError(f"setting of {where}", key, known, nearest=nearest)
     try:
-        # Through JSON, so that strict types still let a list stand for a tuple.
+        # Through JSON, so that strict types still accept a list as a tuple.
         return TypeAdapter(config_class).validate_json(json.dumps(dict(table)), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -104,7 +104,7 @@ def map_in_order(
     num_workers: int,
     max_waiting: int,
 ) -> Generator[Output, None, None]:
-    """Call a function in threads and give what it returns in the order of its inputs.
+    """Call a function in threads and yield the results in the order of its inputs.
 
     At most ``max_waiting`` calls are ahead of the caller.
 
@@ -175,7 +175,7 @@ class _Run(Generic[Piece, Summary]):
     def _forward(
         self, position: int, pieces: Generator[Piece, None, Summary]
     ) -> Ended[Summary] | None:
-        """Put pieces out as there is room for them; None where nobody wants them any more."""
+        """Put pieces out as there is room for them; None where nobody reads them any more."""
         while not self._is_over.is_set():
             try:
                 piece = next(pieces)

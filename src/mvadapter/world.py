@@ -1,4 +1,4 @@
-"""The processes of one run in, their shares and what they gathered out."""
+"""The processes of one run, and what they gather from each other."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class World:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Let the processes find one another, and part at the end."""
+        """Connect the processes, and disconnect them at the end."""
         if self.size == 1:
             yield
             return
@@ -44,7 +44,7 @@ class World:
             torch.distributed.destroy_process_group()
 
     def gather(self, tensor: Shaped[Tensor, "item *rest"]) -> Shaped[Tensor, "all_items *rest"]:
-        """Put what all processes have one after the other; each of them gets the whole.
+        """Put what all processes have one after the other; each of them gets the complete result.
 
         Args:
             tensor: Any number of items, of the same kind and shape in all processes.

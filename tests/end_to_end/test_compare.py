@@ -102,7 +102,7 @@ def test_a_comparison_with_another_recipe_does_not_mix_with_it(compared, tmp_pat
     other = compare(longer, "-o", folder)
 
     assert other.returncode == 2
-    assert "holds a comparison with another train.epochs (2, now 3)" in other.stderr
+    assert "contains a comparison with another train.epochs (2, now 3)" in other.stderr
 
 
 def test_a_comparison_that_ended_does_nothing_again(compared, recipe):
@@ -142,7 +142,7 @@ def test_a_folder_that_is_no_comparison_is_not_touched(recipe, tmp_path):
     into_folder, into_file = compare(recipe, "-o", tmp_path), compare(recipe, "-o", recipe)
 
     assert (into_folder.returncode, into_file.returncode) == (2, 2)
-    assert "holds other things (notes.txt) and is no comparison" in into_folder.stderr
+    assert "contains other files (notes.txt) and is no comparison" in into_folder.stderr
     assert "is a file; choose a folder" in into_file.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

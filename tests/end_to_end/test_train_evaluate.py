@@ -124,7 +124,7 @@ def test_ctrl_c_stops_cleanly_and_the_folder_keeps_its_recipe(recipe, tmp_path):
     assert (tmp_path / "adapter_model.safetensors").exists()
     refused = run_command("train", recipe, "--output", tmp_path)
     assert refused.returncode == 2
-    assert "holds a run with train.epochs = 200, now 2" in refused.stderr
+    assert "contains a run with train.epochs = 200, now 2" in refused.stderr
 
 
 def test_a_bad_video_is_reported_and_the_exit_code_says_so(recipe, table, tmp_path):

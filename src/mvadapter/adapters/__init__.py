@@ -1,1 +1,1 @@
-"""Small trainable values that stand at the sites of a frozen CLIP; a file per method."""
+"""Small trainable modules at the sites of a frozen CLIP; one file per method."""

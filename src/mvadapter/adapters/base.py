@@ -6,7 +6,7 @@ The promises, tested for every method in tests/contract:
    reason);
 2. exactly `Adapter.trainable_parameters` train, and exactly they are saved;
 3. padded frames and words never reach a feature;
-4. the backbone stays as it is.
+4. the backbone never changes.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +32,7 @@ class MethodConfig(ABC):
     name: ClassVar[str]
     """The method's name on the command line and in files."""
     what: ClassVar[str]
-    """What it is, in a few words for people."""
+    """A short description."""
     default_learning_rate: ClassVar[float] = 2e-3
     """The learning rate where none is given (docs/study.md)."""
 
@@ -87,7 +87,7 @@ class Adapter(nn.Module):
     def weight_changes(self) -> dict[str, Tensor]:
         """What to add to weights of CLIP, by their full names, to have this adapter merged.
 
-        Empty for a method that stands beside CLIP's weights, which cannot be merged.
+        Empty for a method that adds modules beside CLIP's weights, which cannot be merged.
         """
         return {}
 

@@ -18,7 +18,7 @@ class Variant:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the method's defaults."""
     what: str
-    """What it stands for, for people."""
+    """A short description."""
 
 
 # MV-Adapter's comparison gives the others a norm on their inputs, CLIP's biases, and in the text

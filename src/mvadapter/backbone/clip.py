@@ -35,11 +35,11 @@ _DTYPES = (torch.float32, torch.bfloat16)
 class Backbone:
     """One frozen CLIP. It is never changed, wrapped or patched; any number of encoders share it.
 
-    Make one with `Backbone.load`.
+    Create one with `Backbone.load`.
     """
 
     name: str
-    """The folder or hub id it came from, or "tiny"."""
+    """The folder or hub id, or "tiny"."""
     vision: VisionShape
     text: TextShape
     dim: int
@@ -50,7 +50,7 @@ class Backbone:
     """How captions become token ids."""
     weights: Mapping[str, Tensor]
     """All tensors by name, such as ``vision.blocks.3.attention.q.weight``; the same names for every
-    kind of CLIP. None wants a gradient."""
+    kind of CLIP. None requires a gradient."""
 
     @classmethod
     def load(
@@ -65,7 +65,7 @@ class Backbone:
         Args:
             name_or_path: A folder with ``config.json`` and safetensors weights, a hub id such as
                 ``"openai/clip-vit-base-patch16"``, or ``"tiny"``.
-            device: Where the weights go.
+            device: Torch device, such as "cpu" or "cuda".
             dtype: ``torch.float32`` or ``torch.bfloat16``.
 
         Raises:

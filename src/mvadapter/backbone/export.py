@@ -20,7 +20,7 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
     Args:
         backbone: The CLIP whose other files go with the weights.
         weights: One tensor for each of its weights, by full name.
-        folder: Where to; new or empty.
+        folder: The folder; must be new or empty.
 
     Raises:
         BackboneError: The CLIP's own files can no longer be read.

@@ -32,7 +32,7 @@ _SQUARE_FLAGS = ("default_to_square", "use_square_size")
 
 
 def read_pixel_recipe(files: Mapping[str, Path], default: PixelRecipe) -> PixelRecipe:
-    """Read how a CLIP wants its pixels.
+    """Read how a CLIP expects its pixels.
 
     Args:
         files: The CLIP's own files by name, those that are there.
@@ -54,7 +54,7 @@ def read_pixel_recipe(files: Mapping[str, Path], default: PixelRecipe) -> PixelR
 
 
 def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecipe:
-    """Read how a CLIP wants its captions.
+    """Read how a CLIP expects its captions.
 
     Args:
         files: The CLIP's own files by name, those that are there.
@@ -87,7 +87,7 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
 
 
 class _PixelSettings:
-    """The table of a CLIP's image processor; None stands for an absent key, as in transformers."""
+    """The table of a CLIP's image processor; None is an absent key, as in transformers."""
 
     def __init__(self, table: Mapping[str, Any], where: str, default: PixelRecipe) -> None:
         self._table = {key: value for key, value in table.items() if value is not None}

@@ -1,4 +1,4 @@
-"""How a CLIP wants its pixels and its captions."""
+"""How a CLIP expects its pixels and its captions."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

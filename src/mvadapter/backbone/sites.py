@@ -1,4 +1,4 @@
-"""Where an adapter may stand in a block of CLIP, and what it is given there."""
+"""The sites of a CLIP block at which an adapter can act, and their inputs."""
 
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
@@ -20,7 +20,7 @@ class FrameLayout:
     num_frames: int
     mask: FrameMask
     num_class_tokens: int = 1
-    """How many tokens stand before the patches of each frame."""
+    """Number of tokens before the patches of each frame."""
 
     def split(
         self, tokens: Float[Tensor, "*row token width"]
@@ -46,7 +46,7 @@ class BlockAdapter(nn.Module, Generic[Layout]):
                -> + tokens -> after_block
 
     The two ``before_`` sites and ``after_block`` replace the residual stream, and what the first
-    inserts into a sequence the last must take out again; the others return what is to be added, or
+    inserts into a sequence the last must take out again; the others return the values to add, or
     None for nothing. A site works in its own precision and need not return the precision of its
     input: the tower casts.
     """

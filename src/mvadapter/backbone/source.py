@@ -44,7 +44,7 @@ def check_source(source: str) -> None:
         if not (path / "config.json").is_file():
             raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
         if not any(path.glob("*.safetensors")):
-            raise BackboneError(f"{source}: holds no weights as safetensors; {_EXPECTED}")
+            raise BackboneError(f"{source}: contains no safetensors weights; {_EXPECTED}")
     elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
         raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
 
@@ -64,8 +64,8 @@ def find_companions(source: str) -> dict[str, Path]:
         for names in _EITHER:
             if not any(found[name] or _is_known_to_be_absent(source, name) for name in names):
                 raise BackboneError(
-                    f"{source}: {names[-1]} is not in the cache; connect to the network once so "
-                    f"that it is"
+                    f"{source}: {names[-1]} is not in the cache; connect to the network "
+                    f"once to download it"
                 )
     return {name: path for name, path in found.items() if path is not None}
 
@@ -88,8 +88,8 @@ def unreadable(source: str, error: Exception) -> str:
     if Path(source).exists():
         return f"{source}: the CLIP cannot be read: {reason}"
     return (
-        f"{source}: no such folder, and the hub did not give it ({reason}); name a folder, connect "
-        f"to the network once so that it is cached, or use 'tiny'"
+        f"{source}: no such folder, and the hub did not provide it ({reason}); use a folder, "
+        f"connect to the network once to download it, or use 'tiny'"
     )
 
 

@@ -17,7 +17,7 @@ class CaptionTokenizer:
 
     Args:
         name_or_path: The folder or hub id of the CLIP.
-        recipe: How that CLIP wants its captions.
+        recipe: How that CLIP expects its captions.
 
     Raises:
         BackboneError: There is no tokenizer, or it cannot be fetched.
@@ -29,7 +29,7 @@ class CaptionTokenizer:
         if path.is_dir() and not any((path / name).is_file() for name in files):
             raise BackboneError(
                 f"{path}: no tokenizer here (neither {' nor '.join(files)}); captions cannot be "
-                f"embedded until the tokenizer's files lie beside the weights"
+                f"embedded until the tokenizer's files are in that folder"
             )
         try:
             tokenizer = CLIPTokenizer.from_pretrained(name_or_path)

@@ -55,7 +55,7 @@ class VisionShape(TowerShape):
     image_px: int
     patch_px: int
     num_class_tokens: int
-    """How many tokens stand before the patches; the first one's output is the frame's feature."""
+    """Number of tokens before the patches; the first one's output is the frame's feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class TextShape(TowerShape):
 
     num_positions: int
     end_token_id: int
-    """The token whose output is the caption's feature; 2 stands for "the highest id", an old
+    """The token whose output is the caption's feature; 2 means "the highest id", an old
     convention that transformers keeps for the configs that carry it."""
 
 
@@ -101,7 +101,7 @@ def run_vision(
     if (height, width) != (shape.image_px, shape.image_px):
         raise ConfigError(
             f"this CLIP expects frames of {shape.image_px} x {shape.image_px} px, got {height} x "
-            f"{width}; make them with to_pixels(images, backbone.pixels)"
+            f"{width}; create them with to_pixels(images, backbone.pixels)"
         )
     patch_weight = weights["vision.patches.weight"]
     patches = F.conv2d(
@@ -142,7 +142,7 @@ def run_text(
 ) -> CaptionEmbeddings:
     """Run the text tower on every caption and project its end token.
 
-    Attention is causal and padding stands behind the end token, so that no padding is ever seen.
+    Attention is causal and padding comes after the end token, so that no padding is ever seen.
 
     Raises:
         ConfigError: The captions are longer than this CLIP's table of positions.

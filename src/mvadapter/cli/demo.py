@@ -87,7 +87,7 @@ class DemoResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 

@@ -109,7 +109,7 @@ def _check_records(
 
     Raises:
         UnknownNameError: There is no test split.
-        ConfigError: A learning rate is to be chosen, but nothing is held out.
+        ConfigError: A learning rate must be chosen, but nothing is held out.
         TrainingError: There is too little to train on, or a video is in both splits.
     """
     test_split, splits = plan.recipe.data.test_split, {record.split for record in records}

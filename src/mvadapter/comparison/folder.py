@@ -1,4 +1,4 @@
-"""A comparison's folder: what it may hold, and the plan that its runs have in common."""
+"""A comparison's folder: its lock, and the plan that all its runs share."""
 
 import json
 from collections.abc import Mapping
@@ -29,9 +29,10 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
     others = sorted(path.name for path in folder.iterdir())
     if others and not (folder / _LOCK).is_file():
         raise ConfigError(
-            f"{folder}: holds other things ({others[0]}) and is no comparison; choose a new folder"
+            f"{folder}: contains other files ({others[0]}) and is not a comparison; "
+            f"choose a new folder"
         )
-    refusal = ConfigError(f"{folder}: another comparison is running there; wait until it ends")
+    refusal = ConfigError(f"{folder}: another comparison is running here; wait until it ends")
     return locked(folder / _LOCK, refusal)
 
 
@@ -70,7 +71,7 @@ class SavedPlan:
             table[_DATA] = data_fingerprint
         if self._saved and (other := difference(self._saved, table)):
             raise ConfigError(
-                f"{self._folder}: holds a comparison with {other}; choose a new folder"
+                f"{self._folder}: contains a comparison with {other}; choose a new folder"
             )
 
     def write(self, plan: ComparisonPlan, data_fingerprint: str) -> None:

@@ -114,7 +114,7 @@ def measure_cost(
         make_encoder: Loads CLIP and makes the adapter.
         records: The train split; its first videos are used.
         recipe: Its batch size and precision are used.
-        device: Where to compute.
+        device: Torch device, such as "cpu" or "cuda".
 
     Raises:
         DataError: No video can be read.

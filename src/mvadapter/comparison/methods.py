@@ -1,4 +1,4 @@
-"""A CLIP in, every method and variant with what it trains beside it out."""
+"""A CLIP in, every method and variant with its number of trained weights out."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class MethodSize:
 
     name: str
     what: str
-    """What it does, in one line."""
+    """A short description."""
     trainable: int
     """Trained weights."""
     share_percent: float
-    """Of CLIP's weights."""
+    """In percent of CLIP's weights."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return plain values for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -38,7 +38,7 @@ class MethodList:
 
 
 def list_methods(backbone: Backbone) -> MethodList:
-    """Count what each method and variant trains beside a CLIP."""
+    """Count the trained weights of each method and variant."""
     descriptions = {name: method_class(name).what for name in method_names()}
     descriptions |= {name: variant.what for name, variant in VARIANTS.items()}
     methods, left_out = [], {}

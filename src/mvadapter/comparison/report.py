@@ -45,7 +45,7 @@ class ComparisonResult:
 
     @property
     def headings(self) -> dict[str, str]:
-        """What stands above the tables: name -> text."""
+        """The header of the tables: name -> text."""
         return {
             "command": self.command,
             "commit": ", ".join(self.commits),

@@ -89,7 +89,7 @@ class JobResult(Generic[Result]):
     found: Result
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written: the fields of both parts side by side."""
+        """Return plain values for JSON: the fields of both parts."""
         parts: Any = (self.provenance, self.found)
         return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
 

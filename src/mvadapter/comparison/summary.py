@@ -113,7 +113,7 @@ class Summary:
     differences: tuple[MethodDifference, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return plain values for JSON."""
         return dataclasses.asdict(self)
 
 

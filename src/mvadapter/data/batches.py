@@ -41,7 +41,7 @@ def epoch_batches(
 
 
 def _fill(groups: Sequence[list[Pair]], batch_size: int) -> list[list[Pair]]:
-    """Put whole groups into batches in their order; only a group larger than a batch is split."""
+    """Fill batches with complete groups, in order; only a group larger than a batch is split."""
     batches: list[list[Pair]] = []
     for group in groups:
         if not batches or len(batches[-1]) + len(group) > batch_size:

@@ -12,17 +12,17 @@ _TABLE_STEM = "captions"
 
 
 def find_table(path: Path) -> Path:
-    """The table that a folder holds; whatever is no folder, or holds none, is given back.
+    """Return the table in a folder; a path without one is returned unchanged.
 
     Raises:
-        DataError: The folder holds two.
+        DataError: The folder contains two.
     """
     if not path.is_dir():
         return path
     tables = [path / f"{_TABLE_STEM}{suffix}" for suffix in TABLE_SUFFIXES]
     found = [table for table in tables if table.is_file()]
     if len(found) > 1:
-        raise DataError(f"{path}: holds {found[0].name} and {found[1].name}; name one of them")
+        raise DataError(f"{path}: contains {found[0].name} and {found[1].name}; name one of them")
     return found[0] if found else path
 
 
@@ -30,11 +30,11 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
     """Read a table, or a folder with captions.
 
     A folder holds either a table ``captions.csv`` (or ``.jsonl``, ``.parquet``), or beside each
-    video a text file of the same name, ``walk.mp4`` and ``walk.txt``, with one caption a line.
+    video a text file of the same name, ``walk.mp4`` and ``walk.txt``, with one caption per line.
 
     Args:
         path: The table or the folder.
-        videos: The folder that the videos' names start from, when it is not the table's.
+        videos: The folder that the videos' names are relative to, when it is not the table's.
 
     Raises:
         DataError: There are no captions there, or a row or line cannot be used.
@@ -67,10 +67,10 @@ def _beside_videos(folder: Path) -> list[Record]:
 
 def _one_video(folder: Path, text: Path, videos: list[Path]) -> Record:
     if len(videos) > 1:
-        raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both fit its name")
+        raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both match its name")
     lines = text.read_text(encoding="utf-8").splitlines()
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
-        raise DataError(f"{text}: holds no caption; expected one a line")
+        raise DataError(f"{text}: contains no caption; expected one caption per line")
     name = videos[0].relative_to(folder).as_posix()
     return Record(id=name, video=videos[0], captions=captions)

@@ -62,7 +62,7 @@ class FrameReader:
             self._find, positions, num_workers=self._num_workers, max_waiting=_MAX_WAITING
         )
 
-    def first_readable(self, wanted: int) -> list[tuple[int, FrameBytes]]:
+    def first_readable(self, count: int) -> list[tuple[int, FrameBytes]]:
         """The frames of the first records that have any, with their positions.
 
         Raises:
@@ -77,11 +77,11 @@ class FrameReader:
                 else:
                     yield position, frames
 
-        found = list(islice(readable(), wanted))
+        found = list(islice(readable(), count))
         if not found:
             raise DataError(
-                f"none of the {len(self._records)} videos can be read; {reasons[0]} (data.videos "
-                f"names the folder that their names start from)"
+                f"none of the {len(self._records)} videos can be read; {reasons[0]} (videos, in a "
+                f"recipe data.videos, is the folder that their names are relative to)"
             )
         return found
 

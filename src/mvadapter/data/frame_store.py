@@ -1,9 +1,9 @@
 """Records in, their frames on disk; later the frames out, without decoding a video again.
 
-Beside a table lies ``TABLE.frames/``, and in it a folder for each number of frames, sampling and
+Beside a table is ``TABLE.frames/``, with one folder for each number of frames, sampling and
 size, such as ``12-uniform-224px``. It holds shards, Arrow files whose rows are the JPEGs of one
-record each, and ``index.parquet``, which says where each record is. A shard is written whole, and
-only then the index that names it, so that whatever ends the process, the index is right.
+record each, and ``index.parquet``, which maps records to shards. A shard is written completely
+before the index that names it, so the index is valid even after a crash.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReport:
-    """What storing frames came to."""
+    """The result of storing frames."""
 
     folder: Path
     num_stored: int
@@ -220,8 +220,8 @@ def store_frames(
 ) -> StoreReport:
     """Decode the videos of records once and store their frames beside the table.
 
-    What is stored already stays, unless it is damaged or the video has changed. Interrupted at any
-    time, the same call goes on from there.
+    What is stored already stays, unless it is damaged or the video has changed. After an
+    interruption at any time, the same call continues.
 
     Args:
         table: The table that the records come from.

@@ -18,14 +18,14 @@ FrameBytes: TypeAlias = UInt8[Tensor, "_ channel height width"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameSettings:
-    """Which frames of a segment are taken, and what becomes of them."""
+    """Which frames of a segment are taken, and how they are resized."""
 
     num_frames: int
     """Frames per segment, fewer for a short one."""
     sampling: Sampling
-    """Which ones."""
+    """How frames are chosen."""
     resize: Resize
-    """How they become what is stored, and what the model sees."""
+    """How they are resized."""
 
     def decode(self, record: Record) -> FrameBytes:
         """Decode the frames of a record and resize them for the model.

@@ -1,7 +1,7 @@
-"""Where a prepared table came from and what it lacks, in a file beside it.
+"""The origin of a prepared table and the videos it lacks, in a file beside it.
 
-The three formats of tables have no common place for this, so it lies in ``TABLE.origin.json``. A
-table that was not prepared from a dataset has none.
+The three formats of tables have no common place for this, so it is stored in
+``TABLE.origin.json``. A table that was not prepared from a dataset has none.
 """
 
 import json
@@ -20,25 +20,25 @@ _AGAIN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a table came from."""
+    """The origin of a table."""
 
     dataset: str
     """The dataset's name."""
     videos: str
-    """The folder that the videos' names start from, seen from the table's folder."""
+    """The folder that the videos' names are relative to, seen from the table's folder."""
     table_sha256: str
     """Of the table that this belongs to."""
     missing_policy: Literal["error", "skip"] = "error"
-    """What a video without a file did when the table was prepared."""
+    """What was done about videos without a file when the table was prepared."""
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
     """Split -> videos that had no file -> how many captions each would have."""
 
 
 def read_origin(table: Path) -> Origin | None:
-    """Read where a table came from; None if it was not prepared.
+    """Read the origin of a table; None if it was not prepared.
 
     Raises:
-        DataError: The file beside it is damaged, or belongs to another state of the table.
+        DataError: The file beside it is damaged, or belongs to another version of the table.
     """
     path = _beside(table)
     if not (path.is_file() and table.is_file()):
@@ -49,7 +49,7 @@ def read_origin(table: Path) -> Origin | None:
     except (ConfigError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
     if origin.table_sha256 != hash_file(table):
-        raise DataError(f"{path}: belongs to another state of {table.name}; {_AGAIN}")
+        raise DataError(f"{path}: belongs to another version of {table.name}; {_AGAIN}")
     return origin
 
 
@@ -57,14 +57,14 @@ def missing_captions(table: Path, split: str) -> dict[str, int]:
     """The videos that a split lacks, with how many captions each would have.
 
     Raises:
-        DataError: What says so is damaged, or belongs to another state of the table.
+        DataError: The origin's file is damaged, or belongs to another version of the table.
     """
     origin = read_origin(table)
     return {} if origin is None else origin.missing.get(split, {})
 
 
 def write_origin(table: Path, origin: Origin) -> None:
-    """Write where a table came from, whole.
+    """Write the origin of a table, completely or not at all.
 
     Raises:
         OSError: The folder cannot be written to.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A segment of a video, or a whole one, with the captions that belong to it."""
+    """A segment of a video, or a complete video, with its captions."""
 
     id: str
     """Unique in its split."""
@@ -18,14 +18,14 @@ class Record:
     captions: tuple[str, ...]
     """At least one."""
     start_seconds: float | None = None
-    """Where the segment begins; None is where the video does."""
+    """Start of the segment; None is the start of the video."""
     end_seconds: float | None = None
-    """Where it ends; None is where the video does."""
+    """End of the segment; None is the end of the video."""
     split: str = "train"
     """The part of the dataset it belongs to, such as "train" or "test"."""
     group: str = ""
     """Records of one group train in one batch, so that each is a negative of the others; empty for
-    a record that stands alone."""
+    a single record."""
 
     @property
     def unit(self) -> str:
@@ -34,7 +34,7 @@ class Record:
 
 
 def fingerprint(records: Sequence[Record]) -> str:
-    """A hash of what a dataset says: ids, file names, spans, splits and captions, in order."""
+    """A hash of the records: ids, file names, spans, splits and captions, in order."""
     digest = hashlib.sha256()
     for record in records:
         row = (

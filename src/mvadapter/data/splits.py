@@ -42,7 +42,7 @@ def split_records(records: Sequence[Record], settings: SplitSettings) -> Parts:
     """Divide the train split into what trains and what chooses the best epoch.
 
     A video's segments stay together, and so do records of one group. The test split is used only
-    where the settings say so.
+    if ``select_on`` is "test".
 
     Raises:
         TrainingError: Fewer than two videos are left to train on, there is no test split, or what
@@ -72,11 +72,11 @@ def split_records(records: Sequence[Record], settings: SplitSettings) -> Parts:
         train = [record for record in train if record.unit not in held]
         name = f"held-out {len(selection)} of the train split's records"
         if not selection:
-            name = "nothing: the last epoch (too few videos to hold some out)"
+            name = "nothing: the last epoch (too few videos for a held-out part)"
     if len({record.video for record in train}) < 2:
         raise TrainingError(
             f"training needs at least 2 videos in split {train_split!r}, found {len(units)} before "
-            f"holding any out; a batch takes its negatives from other videos"
+            f"holding any out; the negatives of a batch come from other videos"
         )
     return Parts(train=train, selection=selection, selection_name=name)
 
@@ -91,8 +91,8 @@ def _refuse_leaks(train: Sequence[Record], test: Sequence[Record]) -> None:
     for record in train:
         if (record.video, record.start_seconds, record.end_seconds) in tested:
             raise TrainingError(
-                f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, which "
-                f"the adapter will be measured on; take it out of one of them"
+                f"{record.id!r} is in split {record.split!r} and in split {test[0].split!r}, on "
+                f"which the adapter will be measured; remove it from one of them"
             )
 
 

@@ -33,12 +33,12 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
     """Read the records of a table, in the order in which their videos first come.
 
     Args:
-        path: The table; its suffix says which of the three formats it has.
-        videos: The folder that the videos' names start from, and that they may not leave; by
+        path: The table; its suffix gives the format.
+        videos: The folder that the videos' names are relative to, and that they may not leave; by
             default the one that it was prepared from, or else the table's own.
 
     Raises:
-        DataError: The table or a row of it cannot be used; the message says which line.
+        DataError: The table or a row of it cannot be used; the message names the line.
     """
     path = Path(path)
     origin = read_origin(path)
@@ -47,7 +47,7 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
     else:
         root = path.parent if origin is None else path.parent / origin.videos
     drafts: dict[tuple[object, ...], tuple[Record, list[str]]] = {}
-    # The same by what a row says, so that only the first row of a segment is looked at closely.
+    # The same by the content of a row, so that only the first row of a segment is parsed.
     known: dict[tuple[str, ...], tuple[Record, list[str]]] = {}
     for line, row in _rows(path):
         where = f"{path}:{line}"
@@ -67,15 +67,15 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
 
 
 def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
-    """Write records as a table, whole; `read_table` gives them back.
+    """Write records as a table, completely or not at all; `read_table` reads it.
 
     Args:
-        path: The table; its suffix says which of the three formats it gets.
-        records: What it says; at least one.
-        videos: The folder that the videos' names start from.
+        path: The table; its suffix gives the format.
+        records: The records; at least one.
+        videos: The folder that the videos' names are relative to.
 
     Raises:
-        DataError: The suffix is none of a table.
+        DataError: The file name does not end in the suffix of a table.
         OSError: The folder cannot be made or written to.
     """
     used = [name for name in _OPTIONAL if any(_cell(record, name) for record in records)]
@@ -126,8 +126,8 @@ def _check_ids(records: Sequence[Record], path: Path) -> None:
         other = seen.setdefault((record.split, record.id), record)
         if other is not record:
             raise DataError(
-                f"{path}: id {record.id!r} stands for two segments, {other.video} and "
-                f"{record.video}; give each its own"
+                f"{path}: id {record.id!r} is used for two segments, {other.video} and "
+                f"{record.video}; use one id per segment"
             )
 
 
@@ -135,12 +135,12 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Give each row with the number of its line (of its row, in Parquet).
 
     Raises:
-        DataError: The file is missing, or of another kind than its suffix says.
+        DataError: The file is missing, or is not in the format of its suffix.
     """
     if not path.is_file():
         raise DataError(
             f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)}) with columns "
-            f"video and caption; of a published dataset 'mvadapter data prepare' writes one"
+            f"video and caption; for a published dataset, 'mvadapter data prepare' writes one"
         )
     check_suffix(path)
     match path.suffix.lower():
@@ -170,8 +170,8 @@ def _check_width(row: Mapping[Any, Any], where: str) -> None:
     # What DictReader does with a row that is too long or too short.
     if None in row or None in row.values():
         raise DataError(
-            f"{where}: the row has more or fewer fields than the header; put captions that hold a "
-            f"comma into quotes"
+            f"{where}: the row has more or fewer fields than the header; put captions with a "
+            f"comma in quotes"
         )
 
 
@@ -203,9 +203,7 @@ def _check_columns(columns: Any, where: str) -> None:  # noqa: ANN401 - any coll
     known = (*_REQUIRED, *_OPTIONAL)
     for column in _REQUIRED:
         if column not in columns:
-            raise DataError(
-                f"{where}: there is no column {column!r}; found {', '.join(map(str, columns))}"
-            )
+            raise DataError(f"{where}: no column {column!r}; found {', '.join(map(str, columns))}")
     for column in columns:
         if column not in known and (close := get_close_matches(str(column), known, 1, cutoff=0.85)):
             raise DataError(f"{where}: column {column!r} is not known; did you mean {close[0]!r}?")
@@ -229,7 +227,7 @@ def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
 
 
 def resolve_video(name: str, root: Path, where: str) -> Path:
-    """Give the path of a video that a file names, refusing one that leaves the videos' folder.
+    """Return the path of a video, and refuse a name that points outside the videos' folder.
 
     Raises:
         DataError: It does.
@@ -268,5 +266,5 @@ def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
     except (TypeError, ValueError):
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise DataError(f"{where}: {column} must be seconds from 0 on, got {value!r}")
+        raise DataError(f"{where}: {column} must be seconds, at least 0, got {value!r}")
     return seconds

@@ -15,7 +15,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
     """Read one split: the videos that the JSON file has sentences for.
 
     Raises:
-        DataError: The file is absent, or not what its name says.
+        DataError: The file is absent, or has another content than expected.
     """
     (file,) = split.files
     path = folder.where(file)

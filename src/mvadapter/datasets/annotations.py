@@ -1,7 +1,7 @@
 """A folder of annotation files in, the captions of a split by video id out.
 
-What differs between datasets stands in one `Dataset` each; what their files look like, in one
-function each that hands what it finds to a `CaptionGatherer`.
+Each dataset is one `Dataset` value, and one function that reads its files into a
+`CaptionGatherer`.
 """
 
 import gzip
@@ -22,12 +22,12 @@ Captions: TypeAlias = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationFile:
-    """A file of a dataset as it was published; it may also lie there gzipped, as ``name.gz``."""
+    """A file of a dataset as it was published; it may also be gzipped, as ``name.gz``."""
 
     name: str
     blobs: tuple[str, ...] = ()
     """The git blob ids (first ten digits) of its known versions; empty when none is known."""
-    advice: str = "get it from the dataset's own page"
+    advice: str = "download it from the dataset's page"
     """What to do where it is absent."""
 
 
@@ -39,14 +39,14 @@ class Split:
     num_videos: int
     num_captions: int
     files: tuple[AnnotationFile, ...]
-    """What it is read from, in the order that the dataset's reader wants."""
+    """Its files, in the order that the dataset's reader expects."""
     apart_from: tuple[str, ...] = ()
     """The splits that train what this one tests: it may share no video with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCaptions:
-    """What the files say of one split."""
+    """The content of one split."""
 
     captions: Captions
     faults: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class SplitCaptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """All that is particular to one dataset."""
+    """The description of one dataset."""
 
     name: str
     title: str
@@ -81,7 +81,7 @@ class Dataset:
 
     @property
     def default_table(self) -> Path:
-        """Where its table is looked for when none is named: in the working folder."""
+        """The default path of its table, in the working folder."""
         return Path(f"{self.name}.parquet")
 
     def split(self, name: str) -> Split:
@@ -99,7 +99,7 @@ class Dataset:
         """Read the captions of a split, paragraphs joined.
 
         Raises:
-            DataError: A file is absent, or not what its name says.
+            DataError: A file is absent, or has another content than expected.
         """
         found = self.read(folder, split)
         if not self.has_joined_captions:
@@ -112,7 +112,7 @@ class AnnotationFolder:
     """The files of one dataset, each parsed at most once.
 
     Args:
-        path: The folder that they lie in.
+        path: The folder of the files.
 
     Raises:
         DataError: There is no such folder.
@@ -125,7 +125,7 @@ class AnnotationFolder:
         self._parsed: dict[AnnotationFile, Any] = {}
 
     def find(self, file: AnnotationFile) -> Path | None:
-        """Where a file lies, if it does."""
+        """The path of a file, or None if it is absent."""
         plain = self.path / file.name
         packed = plain.with_name(f"{file.name}.gz")
         return next((path for path in (plain, packed) if path.is_file()), None)
@@ -147,10 +147,10 @@ class AnnotationFolder:
         try:
             return gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: cannot be unpacked ({error}); get it again") from error
+            raise DataError(f"{path}: cannot be unpacked ({error}); download it again") from error
 
     def where(self, file: AnnotationFile) -> Path:
-        """Where a file lies.
+        """The path of a file.
 
         Raises:
             DataError: It is absent.
@@ -172,11 +172,11 @@ class AnnotationFolder:
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise DataError(
-                f"{self.where(file)}:{line}: not UTF-8 text ({error.reason}); get the file again"
+                f"{self.where(file)}:{line}: not UTF-8 text ({error.reason}); download it again"
             ) from error
 
     def lines(self, file: AnnotationFile) -> Iterator[tuple[str, str]]:
-        """Give every line that is not empty, after the place where it stands.
+        """Yield the place and the text of every line that is not empty.
 
         Raises:
             DataError: The file is absent, damaged or not UTF-8.
@@ -198,7 +198,9 @@ class AnnotationFolder:
                 self._parsed[file] = json.loads(self.text(file))
             except json.JSONDecodeError as error:
                 place = f"{self.where(file)}:{error.lineno}"
-                raise DataError(f"{place}: not valid JSON: {error.msg}; get it again") from error
+                raise DataError(
+                    f"{place}: not valid JSON: {error.msg}; download it again"
+                ) from error
             except RecursionError as error:
                 raise DataError(f"{self.where(file)}: nested too deeply for JSON") from error
         return self._parsed[file]
@@ -222,7 +224,7 @@ class CaptionGatherer:
         if not video.strip():
             self.fault(where, "empty video id")
         elif video in self._captions:
-            self.fault(where, f"{video!r} comes twice, before at {self._places[video]}")
+            self.fault(where, f"{video!r} occurs twice, first at {self._places[video]}")
         else:
             self._captions[video], self._places[video] = [], where
 
@@ -244,7 +246,7 @@ class CaptionGatherer:
         faults = [*self._faults]
         for video, captions in self._captions.items():
             if not captions:
-                faults.append(f"{self._places[video]}: there is no caption for {video!r}")
+                faults.append(f"{self._places[video]}: no caption for {video!r}")
         found = {video: tuple(texts) for video, texts in self._captions.items() if texts}
         return SplitCaptions(captions=found, faults=tuple(faults))
 
@@ -266,7 +268,7 @@ def entries_of(parsed: object, where: Path) -> list[Any]:
         DataError: It is none.
     """
     if not isinstance(parsed, list):
-        raise DataError(f"{where}: expected a list, got {type(parsed).__name__}; get it again")
+        raise DataError(f"{where}: expected a list, got {type(parsed).__name__}; download it again")
     return parsed
 
 
@@ -277,7 +279,9 @@ def fields_of(parsed: object, where: Path) -> dict[str, Any]:
         DataError: It is none.
     """
     if not isinstance(parsed, dict):
-        raise DataError(f"{where}: expected an object, got {type(parsed).__name__}; get it again")
+        raise DataError(
+            f"{where}: expected an object, got {type(parsed).__name__}; download it again"
+        )
     return parsed
 
 

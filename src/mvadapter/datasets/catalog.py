@@ -1,4 +1,4 @@
-"""The name of a dataset in, all that is particular to it out."""
+"""The name of a dataset in, its description out."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias

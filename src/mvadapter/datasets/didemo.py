@@ -1,7 +1,6 @@
 """DiDeMo: the descriptions of a video's moments, joined to one paragraph.
 
-Which videos count is said by the lists of collaborative-experts (Liu et al. 2019), as in all later
-work.
+The videos are those of the lists of collaborative-experts (Liu et al. 2019), as in all later work.
 """
 
 from mvadapter.datasets.annotations import (
@@ -29,7 +28,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
     """Read one split; a video's descriptions come in the order of the JSON file.
 
     Raises:
-        DataError: A file is absent, or not what its name says.
+        DataError: A file is absent, or has another content than expected.
     """
     ids, descriptions = split.files
     gatherer = CaptionGatherer()

@@ -15,14 +15,14 @@ _PREFIX = "v_"
 
 
 class VideoFiles:
-    """The files in a folder and the folders in it, by the ids that their names may stand for.
+    """The files in a folder and the folders in it, by the ids that their names may mean.
 
-    The folder is looked through once. A name stands for an id when both are the same without
-    container suffixes, whole or cut off, and without ``v_`` before them: ``a/v_x.mov.mp4`` is the
-    file of ``x``, ``v_x``, ``x.mov`` and ``x.m``. Other dots belong to a name.
+    The folder is searched once. A name matches an id when both are the same without container
+    suffixes, complete or cut off, and without ``v_`` before them: ``a/v_x.mov.mp4`` is the file of
+    ``x``, ``v_x``, ``x.mov`` and ``x.m``. Other dots belong to a name.
 
     Args:
-        folder: Where to look; links are followed.
+        folder: The folder to search; links are followed.
 
     Raises:
         DataError: There is no such folder.
@@ -59,7 +59,7 @@ class VideoFiles:
         fitting = [file for form in forms for file in self._files.get(form, ())]
         if len(fitting) > 1:
             first, second = fitting[:2]
-            raise DataError(f"{video_id}: both {first} and {second} fit; remove or rename one")
+            raise DataError(f"{video_id}: both {first} and {second} match; remove or rename one")
         if not fitting:
             return None
         try:

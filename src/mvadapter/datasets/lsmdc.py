@@ -19,7 +19,7 @@ def _file(name: str, blob: str = "") -> tuple[AnnotationFile, ...]:
 
 
 def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
-    """Read one split: lines of tab-separated columns without a header, whatever their suffix says.
+    """Read one split: lines of tab-separated columns without a header.
 
     Raises:
         DataError: The file is absent or not UTF-8.

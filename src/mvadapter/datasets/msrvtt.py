@@ -40,7 +40,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
     """Read one split.
 
     Raises:
-        DataError: A file is absent, or not what its name says.
+        DataError: A file is absent, or has another content than expected.
     """
     gatherer = CaptionGatherer()
     if split.files == (_TEST_1K_A,):
@@ -67,7 +67,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
 def _rows(
     folder: AnnotationFolder, file: AnnotationFile, columns: tuple[str, ...]
 ) -> list[tuple[str, list[str]]]:
-    """The wanted columns of each row of a CSV file, after the place where it stands.
+    """The place of each row of a CSV file, and its values in the columns of interest.
 
     Raises:
         DataError: The file is absent, no CSV, or has other columns.
@@ -77,7 +77,7 @@ def _rows(
     try:
         for column in columns:
             if column not in (rows.fieldnames or ()):
-                raise DataError(f"{path}:1: there is no column {column!r}; get the file again")
+                raise DataError(f"{path}:1: no column {column!r}; download the file again")
         found = []
         for row in rows:
             values = [row[column] for column in columns]

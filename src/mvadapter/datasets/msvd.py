@@ -29,7 +29,7 @@ def read_split(folder: AnnotationFolder, split: Split) -> SplitCaptions:
     """Read one split.
 
     Raises:
-        DataError: A file is absent, or not what its name says.
+        DataError: A file is absent, or has another content than expected.
     """
     ids, captions = split.files
     gatherer = CaptionGatherer()

@@ -1,4 +1,4 @@
-"""A dataset's annotations and videos in, one table out that every other command reads."""
+"""A dataset's annotations and videos in, one table out."""
 
 import os.path
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Frames of some videos in, their embeddings out: where all vectors of videos are made."""
+"""Frames of some videos in, their embeddings out: the only place that embeds videos."""
 
 from collections.abc import Sequence
 

@@ -44,7 +44,7 @@ class EmbeddedFile:
     vectors: Float[Tensor, "segment dim"]
     """The embedding of each segment, of unit length, on the CPU."""
     problem: str | None
-    """Why segments are missing; None where all are there."""
+    """Why segments are missing; None if there are all."""
 
 
 @dataclass(frozen=True, slots=True)

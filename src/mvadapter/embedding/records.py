@@ -68,7 +68,7 @@ class EmbeddedVideos:
 
     videos: VideoEmbeddings
     positions: tuple[int, ...]
-    """Where each of them stands among all."""
+    """The position of each of them among all."""
     unreadable: dict[int, str]
     """The positions of the others, and why they have no embedding."""
 

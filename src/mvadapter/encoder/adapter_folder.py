@@ -62,7 +62,7 @@ def read_adapter(folder: Path, backbone: Backbone) -> tuple[Adapter, Inputs]:
         raise AdapterFolderError(
             f"{folder}: this adapter was made for {record.base_model_name_or_path!r} "
             f"(weights {record.base_model_fingerprint[:12]}), but the backbone is "
-            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}); load it beside the CLIP it "
+            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}); load it with the CLIP it "
             f"was made for"
         )
     try:
@@ -79,7 +79,7 @@ def read_record(folder: str | Path) -> AdapterRecord:
     """Read the record of a folder's adapter, and check that it belongs to the weights there.
 
     Raises:
-        AdapterFolderError: It is no adapter folder, is damaged, or is of another version.
+        AdapterFolderError: It is not an adapter folder, is damaged, or has another version.
     """
     folder = Path(folder)
     weights = folder / WEIGHTS_FILE
@@ -96,7 +96,7 @@ def read_record(folder: str | Path) -> AdapterRecord:
                 return record
     raise AdapterFolderError(
         f"{folder}: {WEIGHTS_FILE} is not the file that {CONFIG_FILE} describes; one of them is "
-        f"missing, damaged or from elsewhere; copy the folder again"
+        f"missing, damaged or from another adapter; copy the folder again"
     )
 
 
@@ -134,7 +134,7 @@ def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], 
         )
     if unknown := sorted(tensors.keys() - parameters.keys()):
         raise AdapterFolderError(
-            f"{where}: {len(unknown)} tensors have no place in this adapter, {unknown[0]!r} "
+            f"{where}: {len(unknown)} tensors do not belong to this adapter, {unknown[0]!r} "
             f"among them"
         )
     for name, parameter in parameters.items():

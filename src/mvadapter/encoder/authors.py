@@ -70,8 +70,8 @@ def load_authors_checkpoint(
 ) -> Encoder:
     """Load what the authors' training code saved.
 
-    Widths, layers, frames, words, tying and the input norm are read off the tensors' names and
-    shapes; what is not in them is an argument. Frames are sampled at left edges, as theirs are.
+    Widths, layers, frames, words, tying and the input norm are read from the tensors' names and
+    shapes; the rest are arguments. Frames are sampled at left edges, as theirs are.
 
     Args:
         path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
@@ -158,7 +158,7 @@ def _adapter_name(theirs: str, tying_position: TyingPosition, name: str, where: 
     # Every other layer norm of the adapter can only be the optional one on its input.
     if norm := re.fullmatch(r"ln\w*\.(weight|bias)", theirs):
         return f"input_norm.{norm[1]}"
-    raise AdapterFolderError(f"{where}: {name!r} is no part of an MV-Adapter that is known here")
+    raise AdapterFolderError(f"{where}: {name!r} is not a known part of an MV-Adapter")
 
 
 def _read_config(
@@ -167,7 +167,7 @@ def _read_config(
     num_heads: int,
     tying_position: TyingPosition,
 ) -> MvAdapterConfig:
-    """Read every setting that names and shapes show; defaults stand for what is absent.
+    """Read every setting that names and shapes show; defaults replace what is absent.
 
     Raises:
         ConfigError: There is no adapter among the tensors.
@@ -187,7 +187,7 @@ def _read_config(
     text_layers = layers(r"text\.(\d+)\.up\.weight")
     if not video_layers and not text_layers:
         raise ConfigError(
-            "it holds no adapter; expected names such as "
+            "it contains no adapter; expected names such as "
             "'clip.visual.transformer.resblocks.0.mlp.adapter.down.weight'"
         )
     depth: Depth = "bottleneck"

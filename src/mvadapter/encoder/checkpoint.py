@@ -28,11 +28,11 @@ def save_adapter(
 ) -> AdapterRecord:
     """Write an adapter into a folder; other files there stay.
 
-    A crash at any moment leaves either the adapter that stood there or the new one.
+    A crash at any moment leaves either the earlier adapter or the new one.
 
     Args:
         encoder: The adapter with its backbone and inputs.
-        folder: Where to; made when absent.
+        folder: The folder; created if it does not exist.
         training: How the adapter was trained, where that is known.
 
     Raises:

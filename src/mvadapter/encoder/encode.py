@@ -81,7 +81,7 @@ class Encoder:
             name_or_path: What `Backbone.load` takes.
             adapter: What `save_adapter` wrote; None is the frozen CLIP.
             inputs: Frames and tokens of the frozen CLIP; an adapter has its own.
-            device: Where to compute.
+            device: Torch device, such as "cpu" or "cuda".
             dtype: ``torch.float32`` or ``torch.bfloat16``.
 
         Raises:
@@ -184,7 +184,7 @@ class Encoder:
             return self.embed_tokens(token_ids.to(device), mask.to(device))
 
     def embed_video_files(self, paths: Sequence[str | PathLike[str]]) -> VideoEmbeddings:
-        """Embed whole video files without gradients, each as one vector of unit length.
+        """Embed complete video files without gradients, each as one vector of unit length.
 
         `mvadapter.embed_files` embeds the segments of any number of files instead.
 

@@ -17,10 +17,10 @@ def export_merged(encoder: Encoder, folder: str | Path) -> None:
 
     Args:
         encoder: The CLIP with its adapter.
-        folder: Where to; must be new or empty.
+        folder: The folder; must be new or empty.
 
     Raises:
-        ConfigError: The method stands beside CLIP's weights, or the folder holds something.
+        ConfigError: The method adds modules beside CLIP's weights, or the folder is not empty.
         OSError: The folder cannot be written to.
     """
     folder = Path(folder)
@@ -41,7 +41,7 @@ def _merged_weights(encoder: Encoder) -> dict[str, Tensor]:
         f"backbone.{name}" for name in adapter.backbone_weights
     }:
         raise ConfigError(
-            f"{adapter.config.name} stands beside CLIP's weights and cannot be merged into them; "
+            f"{adapter.config.name} adds modules beside CLIP's weights and cannot be merged; "
             f"lora, full, projection and bitfit can"
         )
     return {name: weight.detach() for name, weight in (weights | adapter.backbone_weights).items()}

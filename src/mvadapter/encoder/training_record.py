@@ -23,7 +23,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
-    """How an adapter was trained, and what came of it."""
+    """How an adapter was trained, and its metrics."""
 
     recipe: dict[str, Any]
     """The complete recipe, table by table."""

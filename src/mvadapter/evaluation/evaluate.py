@@ -68,7 +68,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
         against: A file of another system's ranks on the same queries, for a paired test.
         unreadable: Whether a video without frames is an error, or skipped and reported.
         precision: Of the arithmetic.
-        device: Where to compute, as torch names it.
+        device: Torch device, such as "cpu" or "cuda".
         world: The processes that share the work; None is this one alone.
         on_progress: Called with the number of videos that are done and the number of all.
 

@@ -1,4 +1,4 @@
-"""A matrix of scores in, everything that was measured out."""
+"""A score matrix in, all measurements out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -89,7 +89,7 @@ def evaluate_scores(
 def measure(
     scored: Scored, encoder: str, data: EvaluatedData, temperature: float | None
 ) -> EvaluationResult:
-    """Rank every query and sum up the ranks.
+    """Rank every query and summarise the ranks.
 
     Raises:
         DataError: A score is NaN, or a caption names no video.

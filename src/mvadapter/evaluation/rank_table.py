@@ -1,4 +1,4 @@
-"""Ranks in, a file with a row a query out; two such files in, a paired test out."""
+"""Ranks in, a file with one row per query out; two such files in, a paired test out."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ _SCHEMA = pyarrow.schema(
 
 
 def check_rank_suffix(path: Path) -> None:
-    """Refuse a file name that does not say how the ranks are to be written.
+    """Refuse a file name whose suffix gives no format for ranks.
 
     Raises:
         ConfigError: It ends in none of the three suffixes.
@@ -76,19 +76,19 @@ def _rows(
     columns = {
         "direction": [direction] * len(ranks.query),
         "query": queries[ranks.query],
-        "right": items[ranks.right],
+        "right": items[ranks.correct],
         "rank": ranks.ranks,
         "num_better": ranks.num_better,
         "num_equal": ranks.num_equal,
         "num_items": ranks.num_items,
-        "right_score": ranks.right_score,
+        "right_score": ranks.correct_score,
         "first": items[ranks.first],
     }
     return pyarrow.table(columns, schema=_SCHEMA)
 
 
 def write_rank_table(path: Path, table: pyarrow.Table) -> None:
-    """Write a table of ranks as its file's suffix says.
+    """Write a table of ranks in the format of the file's suffix.
 
     Raises:
         ConfigError: The file has none of the three suffixes.
@@ -188,10 +188,10 @@ def _hits(table: pyarrow.Table, k: int) -> Float[np.ndarray, " query"]:
 def _check_same_queries(ours: pyarrow.Table, theirs: pyarrow.Table) -> None:
     if len(ours) != len(theirs):
         raise DataError(
-            f"the ranks to compare with are of {len(theirs)} queries, these of {len(ours)}; both "
+            f"the ranks to compare with have {len(theirs)} queries, these have {len(ours)}; both "
             f"must come from the same data and split"
         )
-    # Among all captions, the right one is a system's own choice: the best of the video's.
+    # Among all captions, the correct one is a system's own choice: the best of the video's.
     is_chosen = pyarrow.compute.equal(ours["direction"], "video_to_text_all_captions").to_numpy()
     for column in ("direction", "query", "right", "num_items"):
         is_same = pyarrow.compute.equal(ours[column], theirs[column]).to_numpy()

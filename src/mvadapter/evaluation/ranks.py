@@ -1,4 +1,4 @@
-"""Scores in, the rank of every query's right item out."""
+"""Scores in, the rank of every query's correct item out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from mvadapter.shapes import CaptionVideo
 def expected_hits(
     num_better: Int[np.ndarray, " query"], num_equal: Int[np.ndarray, " query"], k: int
 ) -> Float[np.ndarray, " query"]:
-    """The chance of each query's right item to be among the first ``k``, ties broken at random."""
+    """The chance that each query's correct item is in the first ``k``, ties broken at random."""
     return np.clip((k - num_better) / (num_equal + 1), 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QueryRanks:
-    """Where the right item came for each query."""
+    """The rank of the correct item for each query."""
 
     num_better: Int[np.ndarray, " query"]
-    """Items that scored strictly better than the right one."""
+    """Items that scored strictly better than the correct one."""
     num_equal: Int[np.ndarray, " query"]
-    """Other items that scored exactly as the right one."""
+    """Other items that scored exactly as the correct one."""
     num_items: Int[np.ndarray, " query"]
-    """How many items the query chose from: the right one and its rivals."""
+    """How many items the query chose from: the correct one and its rivals."""
     query: Int[np.ndarray, " query"]
     """The query's position among the captions or the videos."""
-    right: Int[np.ndarray, " query"]
-    """The right item's position; of a video's captions, the best one."""
+    correct: Int[np.ndarray, " query"]
+    """The correct item's position; of a video's captions, the best one."""
     first: Int[np.ndarray, " query"]
-    """The position of the item that came first; the right one where it did, if only in a tie."""
-    right_score: Float[np.ndarray, " query"]
+    """The position of the first item; the correct one where it is first, also in a tie."""
+    correct_score: Float[np.ndarray, " query"]
     video: Int[np.ndarray, " query"]
     """The position of the video that the query is, or asks for."""
 
@@ -46,13 +46,13 @@ class QueryRanks:
         return self.num_better + 1 + self.num_equal / 2
 
     def hits(self, k: int) -> Float[np.ndarray, " query"]:
-        """The chance of each query's right item to be among the first ``k``."""
+        """The chance of each query's correct item to be among the first ``k``."""
         return expected_hits(self.num_better, self.num_equal, k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RetrievalRanks:
-    """The ranks of both directions of retrieval; `RetrievalReport` says what each one is."""
+    """The ranks of both directions of retrieval; `RetrievalReport` describes each one."""
 
     text_to_video: QueryRanks
     video_to_text: QueryRanks
@@ -65,7 +65,7 @@ def retrieval_ranks(
     *,
     scores_per_block: int = SCORES_PER_BLOCK,
 ) -> RetrievalRanks:
-    """Rank the right item of every query in both directions.
+    """Rank the correct item of every query in both directions.
 
     The scores are walked over twice and a block of them is held at a time, besides some numbers for
     each caption and video. The size of the blocks does not change the result.
@@ -79,8 +79,8 @@ def retrieval_ranks(
         DataError: A score is NaN, or a caption names no video.
     """
     owner = _check_owners(scores, caption_video)
-    text_to_video, right_scores = _rank_videos(scores, owner, scores_per_block)
-    groups, captions = _rank_captions(scores, owner, right_scores, scores_per_block)
+    text_to_video, correct_scores = _rank_videos(scores, owner, scores_per_block)
+    groups, captions = _rank_captions(scores, owner, correct_scores, scores_per_block)
     return RetrievalRanks(
         text_to_video=text_to_video, video_to_text=groups, video_to_text_all_captions=captions
     )
@@ -128,18 +128,18 @@ def _rank_videos(
     """
     num_captions, num_videos = scores.num_captions, scores.num_videos
     better, equal, first = (torch.zeros_like(owner) for _ in range(3))
-    right_scores = torch.zeros(num_captions, dtype=torch.float64, device=scores.device)
+    correct_scores = torch.zeros(num_captions, dtype=torch.float64, device=scores.device)
     is_nan = torch.zeros(num_captions, dtype=torch.bool, device=scores.device)
     # In the order of the second walk, so that both see the very same blocks.
     for captions, rows in scores.walk(_by_video(owner), scores_per_block=scores_per_block):
         own = owner[captions]
-        right = rows.gather(1, own[:, None])
+        correct = rows.gather(1, own[:, None])
         best = rows.argmax(dim=1)
         best_scores = rows.gather(1, best[:, None])
-        better[captions] = _count(rows > right, dim=1)
-        equal[captions] = _count(rows == right, dim=1) - 1
-        first[captions] = torch.where(best_scores == right, own[:, None], best[:, None])[:, 0]
-        right_scores[captions] = right[:, 0]
+        better[captions] = _count(rows > correct, dim=1)
+        equal[captions] = _count(rows == correct, dim=1) - 1
+        first[captions] = torch.where(best_scores == correct, own[:, None], best[:, None])[:, 0]
+        correct_scores[captions] = correct[:, 0]
         # Of numbers with a NaN among them, it is the largest.
         is_nan[captions] = best_scores[:, 0].isnan()
     if bad := is_nan.nonzero().flatten().tolist():
@@ -149,26 +149,26 @@ def _rank_videos(
         num_equal=_numpy(equal),
         num_items=np.full(num_captions, num_videos),
         query=np.arange(num_captions),
-        right=_numpy(owner),
+        correct=_numpy(owner),
         first=_numpy(first),
-        right_score=_numpy(right_scores),
+        correct_score=_numpy(correct_scores),
         video=_numpy(owner),
     )
-    return ranks, right_scores
+    return ranks, correct_scores
 
 
 def _rank_captions(
     scores: ScoreBlocks,
     owner: CaptionVideo,
-    right_scores: Float[Tensor, " caption"],
+    correct_scores: Float[Tensor, " caption"],
     scores_per_block: int,
 ) -> tuple[QueryRanks, QueryRanks]:
-    """Rank captions for every video: in groups, one a video, and each by itself."""
+    """Rank captions for every video: in groups, one per video, and each by itself."""
     num_videos = scores.num_videos
     videos, num_own = (_numpy(found) for found in owner.unique(return_counts=True))
     lowest = torch.full((num_videos,), -torch.inf, dtype=torch.float64, device=scores.device)
-    best = lowest.scatter_reduce(0, owner, right_scores, "amax")
-    is_best = right_scores == best[owner]
+    best = lowest.scatter_reduce(0, owner, correct_scores, "amax")
+    is_best = correct_scores == best[owner]
     groups, captions = _Rivals(best), _Rivals(best)
     top, top_caption = lowest.clone(), torch.zeros_like(best, dtype=torch.long)
     open_group, open_owner = lowest[None, :], -1
@@ -179,7 +179,7 @@ def _rank_captions(
         top[is_new] = rows[places, is_new.nonzero()[:, 0]]
         top_caption[is_new] = positions[places]
         maxima, owners = _group_maxima(rows, owner[positions])
-        # A group may go on in the next block: the last one waits for the rest of it.
+        # A group may continue in the next block: the last one waits for the rest of it.
         if owners[0] == open_owner:
             maxima[0] = torch.maximum(maxima[0], open_group[0])
         elif open_owner >= 0:
@@ -191,13 +191,13 @@ def _rank_captions(
     first = torch.where(top == best, own_best, top_caption)[videos]
     # A video's own captions do not compete with one another.
     own_equal = torch.bincount(owner[is_best], minlength=num_videos)
-    shared = {"query": videos, "video": videos, "right_score": _numpy(best)[videos]}
+    shared = {"query": videos, "video": videos, "correct_score": _numpy(best)[videos]}
     return (
         QueryRanks(
             num_better=_numpy(groups.better)[videos],
             num_equal=_numpy(groups.equal)[videos] - 1,
             num_items=np.full_like(videos, len(videos)),
-            right=videos,
+            correct=videos,
             first=_numpy(owner[first]),
             **shared,
         ),
@@ -205,7 +205,7 @@ def _rank_captions(
             num_better=_numpy(captions.better)[videos],
             num_equal=_numpy(captions.equal - own_equal)[videos],
             num_items=len(owner) - num_own + 1,
-            right=_numpy(own_best)[videos],
+            correct=_numpy(own_best)[videos],
             first=_numpy(first),
             **shared,
         ),
@@ -213,16 +213,16 @@ def _rank_captions(
 
 
 class _Rivals:
-    """Counts what scores better than, and what as well as, each video's right item."""
+    """Counts what scores better than, and what as well as, each video's correct item."""
 
-    def __init__(self, right: Float[Tensor, " video"]) -> None:
-        self._right = right
-        self.better = torch.zeros_like(right, dtype=torch.long)
-        self.equal = torch.zeros_like(right, dtype=torch.long)
+    def __init__(self, correct: Float[Tensor, " video"]) -> None:
+        self._correct = correct
+        self.better = torch.zeros_like(correct, dtype=torch.long)
+        self.equal = torch.zeros_like(correct, dtype=torch.long)
 
     def add(self, scores: Float[Tensor, "item video"]) -> None:
-        self.better += _count(scores > self._right, dim=0)
-        self.equal += _count(scores == self._right, dim=0)
+        self.better += _count(scores > self._correct, dim=0)
+        self.equal += _count(scores == self._correct, dim=0)
 
 
 def _group_maxima(

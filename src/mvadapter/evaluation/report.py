@@ -54,9 +54,9 @@ class _Query:
     caption: str
     rank: float
     num_items: int
-    right: _Strip
+    correct: _Strip
     first: _Strip | None
-    """What came first, where it was not the right one."""
+    """The first video, where it is not the correct one."""
 
 
 def write_report(
@@ -68,7 +68,7 @@ def write_report(
 
     Args:
         path: The file.
-        result: What it shows.
+        result: The result to show.
         frames_of: Gives some frames of a video, or None where there are none to show; by default
             they are read from the file.
 
@@ -163,8 +163,8 @@ def rank_bins(ranks: QueryRanks) -> list[_Bin]:
 
 
 def choose_examples(ranks: QueryRanks) -> tuple[list[int], list[int]]:
-    """Choose the best and the worst queries, of each right item one, and none in both."""
-    order = np.lexsort((-ranks.right_score, ranks.ranks))
+    """Choose the best and the worst queries, one per correct item, and none in both."""
+    order = np.lexsort((-ranks.correct_score, ranks.ranks))
     best, worst = _one_an_item(order, ranks), _one_an_item(order[::-1], ranks)
     num_best = min(_EXAMPLES, (len(order) + 1) // 2)
     best = best[:num_best]
@@ -173,7 +173,7 @@ def choose_examples(ranks: QueryRanks) -> tuple[list[int], list[int]]:
 
 
 def _one_an_item(order: Int[np.ndarray, " query"], ranks: QueryRanks) -> Int[np.ndarray, " chosen"]:
-    _, places = np.unique(ranks.right[order], return_index=True)
+    _, places = np.unique(ranks.correct[order], return_index=True)
     return order[np.sort(places)]
 
 
@@ -189,13 +189,13 @@ class _Examples:
     def query(self, place: int) -> _Query:
         """One query of text to video, its correct video and the first one."""
         ranks = self._result.ranks.text_to_video
-        right, first = int(ranks.right[place]), int(ranks.first[place])
+        correct, first = int(ranks.correct[place]), int(ranks.first[place])
         return _Query(
             caption=self._result.captions[int(ranks.query[place])],
             rank=float(ranks.ranks[place]),
             num_items=int(ranks.num_items[place]),
-            right=self._strip(right),
-            first=None if first == right else self._strip(first),
+            correct=self._strip(correct),
+            first=None if first == correct else self._strip(first),
         )
 
     def _strip(self, video: int) -> _Strip:

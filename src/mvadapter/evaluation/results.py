@@ -45,7 +45,7 @@ class DirectionResult:
         return cls(metrics=RetrievalMetrics.from_ranks(ranks), intervals=intervals)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {
             **asdict(self.metrics),
             "recall_sum": self.metrics.recall_sum,
@@ -79,7 +79,7 @@ class RetrievalResult:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {name: self.direction(name).to_dict() for name in _LABELS}
 
 
@@ -92,7 +92,7 @@ class DualSoftmaxResult:
     retrieval: RetrievalResult
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {
             "temperature": self.temperature,
             "is_transductive": True,
@@ -108,7 +108,7 @@ class QueryBankResult:
     text_to_video: DirectionResult
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {
             "num_bank_captions": self.num_bank_captions,
             "is_transductive": False,
@@ -123,10 +123,10 @@ class AgainstResult:
     ranks: str
     """The file with the other's ranks."""
     differences: Mapping[str, Mapping[str, Difference]]
-    """Direction -> name of a recall -> how far ours lies above the other's, in points."""
+    """Direction -> name of a recall -> our recall minus the other's, in points."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {
             "ranks": self.ranks,
             "differences": {
@@ -145,9 +145,9 @@ class EvaluatedData:
     split: str | None = None
     fingerprint: str | None = None
     missing_policy: str | None = None
-    """What a video without a file did when the table was prepared."""
+    """What was done about videos without a file when the table was prepared."""
     unreadable_policy: str | None = None
-    """What a video without frames did."""
+    """What was done about videos without frames."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Videos that give no frames -> why."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Videos and their reversed twins in, the share of right choices out."""
+"""Videos and their reversed twins in, the share of correct choices out."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ def reversal_hits(
     captions: CaptionEmbeddings,
     reversed_captions: CaptionEmbeddings,
 ) -> Float[Tensor, " video"]:
-    """How often each video and its reversal choose the right one of two captions.
+    """How often each video and its reversal choose the correct one of two captions.
 
     Row i of all four belongs together: a video, the same frames in reverse order, and the caption
     of each. The video must score its own caption above its twin's, and the reversal the other way
@@ -51,7 +51,7 @@ def measure_reversal(
     reverse_caption: Callable[[str], str],
     options: EmbeddingOptions,
 ) -> Float[Tensor, " video"]:
-    """Measure `reversal_hits` of a dataset with one caption a video.
+    """Measure `reversal_hits` of a dataset with one caption per video.
 
     The very frames that were embedded are shown again in reverse order, so that nothing but their
     order differs.

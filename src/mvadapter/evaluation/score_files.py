@@ -8,7 +8,7 @@ from mvadapter.errors import DataError
 
 
 def read_scores(path: Path) -> np.ndarray:
-    """Open a matrix of scores where it lies: it may be larger than memory.
+    """Open a score matrix without loading it: it may be larger than memory.
 
     Raises:
         DataError: The file is missing, or no matrix of numbers.
@@ -25,11 +25,11 @@ def read_caption_video(path: Path) -> np.ndarray:
     """Read for each caption the index of its video.
 
     Raises:
-        DataError: The file is missing, or holds no whole numbers.
+        DataError: The file is missing, or contains other values than integers.
     """
     owners = _read_array(path)
     if owners.dtype.kind not in "iu":
-        raise DataError(f"{path}: videos must be whole numbers, got {owners.dtype}")
+        raise DataError(f"{path}: videos must be integers, got {owners.dtype}")
     return owners
 
 

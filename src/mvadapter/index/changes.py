@@ -93,7 +93,7 @@ def _removed(
     problems = [
         FileProblem(
             path=Path(folder),
-            reason=f"holds no video any more; its {num} entries stay, in case a disk is missing",
+            reason=f"has no videos; its {num} entries are kept, in case a disk is missing",
         )
         for folder, num in num_kept.items()
         if num

@@ -33,7 +33,7 @@ class FileProblem:
     """What is wrong with it, in one line."""
 
     def to_dict(self) -> dict[str, str]:
-        """Turn it into plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {"path": str(self.path), "reason": self.reason}
 
 
@@ -76,7 +76,7 @@ def absolute_paths(paths: AnyPath | Iterable[AnyPath]) -> tuple[str, ...]:
 
 
 def is_in(path: str, source: str) -> bool:
-    """Whether an absolute path is a source or lies in it, judged by their names."""
+    """Whether an absolute path is a source or inside one, judged by names."""
     return path == source or path.startswith(source.rstrip(os.sep) + os.sep)
 
 

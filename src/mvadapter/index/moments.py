@@ -35,7 +35,7 @@ class Moment:
     """Cosine of the query and the moment's best segment."""
 
     def to_dict(self) -> dict[str, str | float]:
-        """Turn it into plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return {
             "path": str(self.path),
             "start_seconds": self.start_seconds,
@@ -61,7 +61,7 @@ class Segments:
         return len(self.video)
 
     def in_places(self, places: Collection[str]) -> SegmentMask:
-        """Mark the segments of videos that are one of these files or lie in one of these folders.
+        """Mark the segments of videos that are one of these files or inside one of these folders.
 
         Args:
             places: Absolute paths.
@@ -153,7 +153,7 @@ def _extent(
     half = (float(scores[peak]) + typical) / 2
 
     def belongs(earlier: int, candidate: int) -> bool:
-        """Whether a segment joins, where `earlier` and the one after it are to be in one moment."""
+        """Whether a segment belongs to the moment of its neighbour."""
         gap = segments.start_seconds[earlier + 1] - segments.end_seconds[earlier]
         is_next = (
             segments.video[earlier] == segments.video[earlier + 1] and gap <= _ROUNDING_SECONDS

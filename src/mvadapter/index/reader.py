@@ -133,7 +133,7 @@ class IndexView:
         match query:
             case str():
                 if not query.strip():
-                    raise ConfigError("the query is empty; describe in words what to look for")
+                    raise ConfigError("the query is empty; describe the moment in words")
                 return self.encoder.embed_captions(query)[0].float().cpu().numpy()
             case Moment():
                 return self._mean_vector(query)

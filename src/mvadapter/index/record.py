@@ -48,7 +48,7 @@ class IndexRecord:
             )
 
     def view_name(self, name: str | None) -> str:
-        """Check the name of a view; None stands for the latest.
+        """Check the name of a view; None is the newest.
 
         Raises:
             UnknownNameError: The index has no such view.

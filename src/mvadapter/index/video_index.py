@@ -80,7 +80,7 @@ class VideoIndex:
         Args:
             folder: The folder of the index.
             backbone: Its CLIP, where it is in memory already; None loads it.
-            device: Where to load it.
+            device: The torch device for loading it.
 
         Raises:
             IndexFolderError: There is no index, it is damaged, or it was made with another CLIP.
@@ -107,7 +107,7 @@ class VideoIndex:
         """Read a view into memory, to search it; the same object as before if nothing has changed.
 
         Args:
-            name: The view; None is the latest.
+            name: The view; None is the newest.
 
         Raises:
             UnknownNameError: The index has no such view.
@@ -179,7 +179,7 @@ class VideoIndex:
         Args:
             paths: Video files, and folders that are searched for videos; None is all that were
                 ever added.
-            view: The view to add to; None is the latest.
+            view: The view to add to; None is the newest.
             precision: Of the arithmetic; ``auto`` asks the processor.
             on_progress: Called as videos are done, with how many are done, how many there are, and
                 the name of one just done.

@@ -53,7 +53,7 @@ def store_view(
                 raise IndexFolderError(
                     f"{folder}: the view {name!r} belongs to another adapter (weights "
                     f"{record.adapters[name][:12]}, not {saved.weights_sha256[:12]}); "
-                    f"give this adapter, or its folder, another name"
+                    f"rename this adapter or its folder"
                 )
             return record
         # An interrupted call may have left a folder here.
@@ -113,8 +113,8 @@ def refuse_bad_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"the name of a view must consist of letters, digits, '_', '-' and '.' and begin with "
-            f"one of the first three, got {name!r}; choose another name"
+            f"the name of a view must consist of letters, digits, '_', '-' and '.' and "
+            f"not begin with '.', got {name!r}; choose another name"
         )
 
 

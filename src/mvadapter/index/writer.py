@@ -59,7 +59,7 @@ class AddReport:
     """Their segments."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn it into plain values, as JSON holds them."""
+        """Return plain values for JSON."""
         return asdict(self) | {
             "skipped": [problem.to_dict() for problem in self.skipped],
             "incomplete": [problem.to_dict() for problem in self.incomplete],
@@ -71,7 +71,7 @@ def write_lock(folder: Path) -> AbstractContextManager[None]:
 
     Entering it raises IndexFolderError where another process is writing.
     """
-    refusal = f"{folder}: another process is writing to this index; try again when it is done"
+    refusal = f"{folder}: another process is writing to this index; try again when it has finished"
     return locked(folder / LOCK_FILE, IndexFolderError(refusal))
 
 
@@ -213,11 +213,11 @@ def _refuse_occupied(folder: Path) -> None:
         raise IndexFolderError(f"{folder}: is a file; choose a folder for the index")
     names = {entry.name for entry in folder.iterdir()}
     if RECORD_FILE in names:
-        raise IndexFolderError(f"{folder}: is an index already; open it, or choose another folder")
+        raise IndexFolderError(f"{folder}: is already an index; open it, or choose another folder")
     # An interrupted `create_index` leaves these.
     if others := sorted(names - {ADAPTERS_FOLDER, VECTORS_FOLDER, LOCK_FILE}):
         raise IndexFolderError(
-            f"{folder}: holds other things ({others[0]!r}) and is not an index; "
+            f"{folder}: contains other files ({others[0]!r}) and is not an index; "
             f"choose an empty folder"
         )
 

@@ -29,7 +29,7 @@ class ScoreBlocks:
     device: torch.device
     """The device of the scores."""
     rows: Callable[[Int[Tensor, " row"]], Float[Tensor, "row video"]]
-    """Gives the scores of some captions, by their positions, in float64 and alike every time."""
+    """Positions of captions -> their scores, in float64; the same on each call."""
 
     @classmethod
     def of_embeddings(cls, captions: CaptionEmbeddings, videos: VideoEmbeddings) -> "ScoreBlocks":
@@ -53,7 +53,7 @@ class ScoreBlocks:
 
     @classmethod
     def of_matrix(cls, scores: Scores | Shaped[np.ndarray, "caption video"]) -> "ScoreBlocks":
-        """Those of a tensor, or of an array of numbers, which may lie in a memory-mapped file.
+        """Use the scores of a tensor or an array, which may be memory-mapped.
 
         Raises:
             DataError: It is no matrix, or an empty one.
@@ -80,7 +80,7 @@ class ScoreBlocks:
         )
 
     def reranked(self, rerank: Callable[[Scores], Scores]) -> "ScoreBlocks":
-        """The same changed by a function that looks at each row on its own."""
+        """Change each row by a function."""
         return dataclasses.replace(self, rows=lambda positions: rerank(self.rows(positions)))
 
     def walk(
@@ -89,7 +89,7 @@ class ScoreBlocks:
         *,
         scores_per_block: int = SCORES_PER_BLOCK,
     ) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "row video"]]]:
-        """Give all scores, a block of captions at a time, with the captions' positions.
+        """Yield all scores in blocks of captions, with the captions' positions.
 
         Args:
             order: In which order the captions come; by default in their own.

@@ -19,14 +19,14 @@ def dual_softmax(scores: Scores, temperature: float) -> Scores:
     """Weigh each score by the share it has among all captions' scores for that video.
 
     This is scores * softmax(scores * temperature over the captions), the dual softmax of CAMoE
-    (Cheng et al. 2021). It is *transductive*: a caption's result depends on the whole set of test
+    (Cheng et al. 2021). It is *transductive*: a caption's result depends on all test
     captions. For video-to-text, pass the transpose and transpose the result.
 
     Args:
         scores: Cosines, or cosines times a factor.
         temperature: How much the softmax sharpens the scores. Papers write it as a factor (100 on
-            cosines, as in CLIP's loss) or as the divisor that is its reciprocal (0.01); both say
-            the same here, since nobody wants a softmax of cosines made flatter still.
+            cosines, as in CLIP's loss) or as the divisor that is its reciprocal (0.01); both are
+            accepted here, because a factor below 1 would make no sense for cosines.
 
     Raises:
         ConfigError: ``temperature`` is not above 0.
@@ -151,7 +151,7 @@ class QueryBank:
 
 
 def applied_factor(temperature: float) -> float:
-    """The factor on scores that a temperature stands for, itself or its reciprocal.
+    """The factor on scores that a temperature means: itself or its reciprocal.
 
     Raises:
         ConfigError: ``temperature`` is not above 0.

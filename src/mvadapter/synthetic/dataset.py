@@ -2,7 +2,7 @@
 
 Every video whose caption needs time has a twin that is the same video played backwards, with the
 caption that then is true. Both hold the same frames, so nothing that pools frames without their
-order can tell them apart.
+order can distinguish them.
 """
 
 import csv
@@ -35,7 +35,7 @@ class SyntheticSettings:
     """A drawn dataset."""
 
     needs: tuple[Need, ...] = NEEDS
-    """What captions are to need of time."""
+    """What the captions depend on."""
     train_twins: int = 120
     """Pairs of twins for each need in split "train"; fewer where there are no more captions."""
     test_twins: int = 16
@@ -57,15 +57,15 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
     Raises:
         OSError: The folder cannot be written to.
     """
-    says, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
-    if not (done.is_file() and done.read_text(encoding="utf-8") == says):
+    content, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
+    if not (done.is_file() and done.read_text(encoding="utf-8") == content):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
             videos = synthetic_videos(
                 twins[part], part=part, seed=settings.seed, needs=settings.needs
             )
             write_videos(videos, folder, part)
-        write_text(done, says)
+        write_text(done, content)
     return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
 
 
@@ -86,17 +86,17 @@ def synthetic_videos(
         twins_per_need: Pairs of videos for each need; fewer where there are no more captions.
         part: Which objects take part.
         seed: Decides everything else.
-        needs: What the captions are to need.
+        needs: What the captions depend on.
     """
     generator = np.random.default_rng([seed, _PARTS.index(part)])
     videos: list[SyntheticVideo] = []
     for need in needs:
-        told = stories(need, part, generator)
+        found = stories(need, part, generator)
         if need == "appearance":
             # Backwards the caption is as true as before: a twin would be a second right answer.
-            videos += itertools.islice(told, 2 * twins_per_need)
+            videos += itertools.islice(found, 2 * twins_per_need)
             continue
-        for video in itertools.islice(told, twins_per_need):
+        for video in itertools.islice(found, twins_per_need):
             videos += [video, video.reversed()]
     return videos
 

@@ -125,7 +125,7 @@ class Shape:
     y: float
     """Centre, 0 at the top edge, 1 at the bottom one."""
     radius: float
-    """About half the shape's height; all of it lies within 1.1 radii of the centre per axis."""
+    """About half the shape's height; all of it is within 1.1 radii of the centre per axis."""
 
     def __post_init__(self) -> None:
         if self.kind not in _DISTANCES:
@@ -171,7 +171,7 @@ def draw_batch(
 
 
 def _paint(canvas: Float[np.ndarray, "size size 3"], shape: Shape) -> None:
-    # Only the window around the shape is computed: ten times faster than the whole picture.
+    # Only the window around the shape is computed: ten times faster than the full picture.
     size_px = canvas.shape[0]
     rows = _span(shape.y, shape.radius, size_px)
     columns = _span(shape.x, shape.radius, size_px)
@@ -192,5 +192,5 @@ def _span(center: float, radius: float, size_px: int) -> Int[np.ndarray, " pixel
 
 
 def _cover(distance_px: _Plane) -> _Plane:
-    """Share of each pixel that lies inside: the edge is soft over one pixel."""
+    """Share of each pixel inside the shape: the edge is soft over one pixel."""
     return np.clip(0.5 - distance_px, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A need in, stories out: what happens in a drawn video, and the caption that says so."""
+"""A need in, stories out: the shapes of a drawn video, and its caption."""
 
 import itertools
 import re
@@ -13,8 +13,8 @@ import numpy as np
 from mvadapter.synthetic.scenes import COLORS, KINDS, Picture, Rgb, Shape, draw
 
 Need: TypeAlias = Literal["appearance", "direction", "order", "size", "speed", "count"]
-"""What of time a caption needs: nothing, where to, what first, larger or smaller, faster or slower,
-more or fewer."""
+"""What a caption depends on: nothing in time, the direction, the order, or the change of size, of
+speed or of number."""
 NEEDS: tuple[Need, ...] = get_args(Need)
 Part: TypeAlias = Literal["train", "test"]
 
@@ -85,29 +85,29 @@ def stories(need: Need, part: Part, generator: np.random.Generator) -> Iterator[
     """Every story of one need, in random order; each caption or its reverse comes once.
 
     Args:
-        need: What the captions are to need.
+        need: What the captions depend on.
         part: Which objects take part; the two parts have none in common.
         generator: Decides everything else.
     """
     things = _objects(part)
-    told: list[Callable[[np.random.Generator], SyntheticVideo]]
+    drafts: list[Callable[[np.random.Generator], SyntheticVideo]]
     match need:
         case "appearance":
-            told = [partial(_being_there, *pair) for pair in itertools.combinations(things, 2)]
+            drafts = [partial(_being_there, *pair) for pair in itertools.combinations(things, 2)]
         case "direction":
-            told = [partial(_moving, *way) for way in itertools.product(things, _AXES)]
+            drafts = [partial(_moving, *way) for way in itertools.product(things, _AXES)]
         case "order":
-            told = [partial(_taking_turns, *pair) for pair in itertools.combinations(things, 2)]
+            drafts = [partial(_taking_turns, *pair) for pair in itertools.combinations(things, 2)]
         case "size":
-            told = [partial(_growing, thing) for thing in things]
+            drafts = [partial(_growing, thing) for thing in things]
         case "speed":
-            told = [partial(_changing_speed, thing) for thing in things]
+            drafts = [partial(_changing_speed, thing) for thing in things]
         case "count":
-            told = [partial(_multiplying, *many) for many in itertools.product(things, _NUMBERS)]
+            drafts = [partial(_multiplying, *many) for many in itertools.product(things, _NUMBERS)]
         case _:
             assert_never(need)
-    for index in generator.permutation(len(told)):
-        video = told[index](generator)
+    for index in generator.permutation(len(drafts)):
+        video = drafts[index](generator)
         yield video.reversed() if generator.random() < 0.5 else video
 
 
@@ -133,7 +133,7 @@ def _moving(
 
 
 def _changing_speed(thing: _Object, generator: np.random.Generator) -> SyntheticVideo:
-    # From standing still; which way it goes says nothing about its speed.
+    # Starts at rest; the direction is independent of the speed.
     way = 0.15 + 0.7 * np.linspace(0, 1, _VIDEO_FRAMES) ** 2
     if generator.random() < 0.5:
         way = 1 - way

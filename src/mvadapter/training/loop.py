@@ -1,7 +1,7 @@
 """A recipe and records in, a trained adapter in a folder out.
 
-The output folder holds the best adapter so far, written whole each time, and beside it ``run/``
-with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run goes on.
+The output folder holds the best adapter so far, always complete, and beside it ``run/``
+with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run continues.
 """
 
 import time
@@ -64,13 +64,13 @@ class TrainingResult:
 
     folder: Path
     is_finished: bool
-    """False when it was stopped; the same call goes on."""
+    """False when it was stopped; the same call continues."""
     step: int
     num_steps: int
     best_epoch: int
     """The epoch whose adapter the folder holds."""
     precision: Precision
-    """What it was trained in."""
+    """The precision of the training."""
     metrics: dict[str, float]
     """Of that epoch, on what chose it; empty when nothing could be held out."""
     skipped: dict[str, str]
@@ -97,7 +97,7 @@ def train_recipe(
     folder: str | Path,
     options: RunOptions | None = None,
 ) -> TrainingResult:
-    """Train an adapter, or go on with a run that was stopped in this folder.
+    """Train an adapter, or continue a run that was stopped in this folder.
 
     A resumed run continues bit for bit: weights, optimiser, schedule, order of the data and random
     states are what they would have been.
@@ -107,7 +107,7 @@ def train_recipe(
         records: The dataset; of it the recipe's train split is used, and its test split only if
             the recipe selects on it.
         folder: Where the adapter and the run's state go.
-        options: Device, threads, and whom to tell.
+        options: Device, threads and callbacks.
 
     Raises:
         TrainingError: There is too little data, or the folder holds another run.
@@ -310,7 +310,7 @@ class _Run:
 
 
 def selection_metrics(report: RetrievalReport) -> dict[str, float]:
-    """What a log and a model card say of a report: recalls in percent, and mean ranks."""
+    """The metrics of a log and a model card: recalls in percent, and mean ranks."""
     directions = {"text_to_video": report.text_to_video, "video_to_text": report.video_to_text}
     return {
         f"{name}_{field}": getattr(metrics, field)
@@ -341,8 +341,8 @@ def _check_readable(frames: FrameReader, records: Sequence[Record]) -> None:
     readable = frames.first_readable(2)
     if len(readable) < 2:
         raise TrainingError(
-            f"{records[readable[0][0]].id} alone of {len(records)} videos can be read; a batch "
-            f"takes its negatives from other videos"
+            f"{records[readable[0][0]].id} alone of {len(records)} videos can be read; the "
+            f"negatives of a batch come from other videos"
         )
 
 
@@ -363,6 +363,6 @@ def _check_same(progress: Progress, recipe: dict[str, Any], data: str, folder: P
         others.append("other videos or captions")
     if others:
         raise TrainingError(
-            f"{folder}: holds a run with {others[0]}; give another output folder, or delete "
+            f"{folder}: contains a run with {others[0]}; use another output folder, or delete "
             f"{folder / 'run'} to start over"
         )

@@ -1,4 +1,4 @@
-"""A TOML file in, everything that a training run depends on out."""
+"""A TOML file in, all settings of a training run out."""
 
 import dataclasses
 import math
@@ -26,25 +26,25 @@ _SYNTHETIC = "synthetic"
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
 FREE_SETTINGS = ("data.path", "data.videos", "train.gradient_checkpointing")
-"""What may change while a run is stopped: where the data lie (what they are has a fingerprint), and
-what takes less memory for the same result."""
+"""Settings that may differ when a run is resumed: the paths of the data (their content has a
+fingerprint), and what saves memory without changing the result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
-    """Which videos and captions."""
+    """The videos and captions."""
 
     path: str
     """A table, or a folder with captions, relative to the recipe; or "synthetic" for videos that
-    are drawn as [synthetic] says."""
+    are drawn as [synthetic] describes."""
     videos: str = ""
-    """The folder that the videos' names start from; by default the one that the table was prepared
-    from, or else the table's own."""
+    """The folder that the videos' names are relative to; by default the one that the table was
+    prepared from, or else the table's own."""
     train_split: str = "train"
     """The rows to train on."""
     test_split: str = "test"
     """The rows that the adapter will be measured on; they never train, and are not read unless
-    ``train.select_on`` says so."""
+    ``train.select_on`` is "test"."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -54,7 +54,7 @@ class DataSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSettings:
-    """Which CLIP."""
+    """The CLIP to adapt."""
 
     name: str = "tiny"
     """A folder, relative to the recipe; a hub id; or "tiny"."""
@@ -65,9 +65,9 @@ class TrainSettings:
     """How to train."""
 
     epochs: int = 5
-    """Times that every (video, caption) pair is seen."""
+    """How often each (video, caption) pair is used."""
     batch_size: int = 128
-    """Pairs a step; every other pair of the batch is a negative."""
+    """Pairs per step; all other pairs of the batch are negatives."""
     learning_rate: float = MvAdapterConfig.default_learning_rate
     """The peak of AdamW's step size. A recipe without one has its method's usual rate, 0.002, or
     0.00005 for full fine-tuning; docs/study.md has the measurement behind both."""
@@ -178,11 +178,11 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
 
     Args:
         path: A TOML file; None starts from the defaults.
-        overrides: What takes the place of the file's settings, by names such as "train.epochs".
-            Where "method.name" is another method than the file's, the file's [method] falls away.
+        overrides: Settings that replace the file's, by names such as "train.epochs".
+            Where "method.name" is another method than the file's, the file's [method] is not used.
 
     Raises:
-        ConfigError: It is missing, not TOML, or says something that cannot be.
+        ConfigError: It is missing, not TOML, or has an invalid value.
     """
     tables = {} if path is None else read_tables(Path(path))
     for other in _OTHER_TABLES:
@@ -216,7 +216,7 @@ def check_table(name: str, table: object, where: str) -> None:
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """Read a recipe's tables as they stand there, with its paths seen from here.
+    """Read a recipe's tables, with paths relative to the working folder.
 
     Raises:
         ConfigError: It is missing or not TOML.
@@ -236,7 +236,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     name = backbone.get("name") if isinstance(backbone, dict) else None
     if isinstance(name, str) and name != "tiny":
         folder = path.parent / name
-        # What is no folder may be a hub id. Whole, because adapters remember it.
+        # A name that is no folder may be a hub id. The path is absolute because adapters record it.
         if name.startswith(".") or folder.is_dir():
             backbone["name"] = str(folder.resolve())
     return tables
@@ -257,7 +257,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
             raise UnknownNameError(f"table of {where}", key, {*known, *_OTHER_TABLES})
         check_table(key, part, where)
     if "path" not in table.get("data", {}):
-        raise ConfigError(f"{where} [data]: path is missing; name a table or a folder of videos")
+        raise ConfigError(f"{where} [data]: path is missing; name a table or a folder")
     inputs = settings_from_table(Inputs, table.get("inputs", {}), f"{where} [inputs]")
     config = method_from_table(table.get("method", {}), inputs, f"{where} [method]")
     train = {"learning_rate": config.default_learning_rate} | dict(table.get("train", {}))

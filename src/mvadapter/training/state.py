@@ -1,4 +1,4 @@
-"""A run's state in one file, written whole: what a killed run needs to go on bit for bit."""
+"""A run's state in one file, written completely or not at all, for an exact resume."""
 
 import json
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ def restore_state(
                 parameter.copy_(tensors[f"weight/{name}"])
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise TrainingError(
-            f"{path}: the run's state does not fit ({error}); delete {path.parent} to start over"
+            f"{path}: the run's state does not match ({error}); delete {path.parent} to start over"
         ) from error
     for name, parameter in parameters.items():
         moments = {

@@ -21,7 +21,7 @@ def _within_memory() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         reason = str(error).partition(". ")[0]
         raise TrainingError(
-            f"{reason}; set train.gradient_checkpointing to true and go on, or begin anew with a "
+            f"{reason}; set train.gradient_checkpointing to true and resume, or start again with a "
             f"lower train.batch_size"
         ) from error
 

@@ -27,14 +27,14 @@ VIDEO_SUFFIXES = frozenset({
 MAX_FRAME_PIXELS = 64 * 2**20
 """Larger pictures are refused before memory is taken for them; 8K video has 33 million pixels."""
 
-# Tried one after the other until a seek lands at or before the wanted time.
+# Tried one after the other until a seek lands at or before the requested time.
 _SEEK_MARGINS_SECONDS = (0, 10)
 # FFmpeg counts ticks in 64 bits.
 _FAR = 2**62
 
 
 def complaint(path: Path, problem: str, advice: str) -> str:
-    """Say in one line which file it is, what is wrong with it and what to do."""
+    """Describe in one line the file, the problem and what to do."""
     name = str(path).encode("utf-8", "backslashreplace").decode()
     return " ".join(f"{name}: {problem}; {advice}".splitlines())
 
@@ -89,7 +89,7 @@ class VideoFile:
         self._open()
         time_base = self.stream.time_base
         if not time_base:
-            raise VideoError(complaint(path, "its video has no unit of time", "convert it to mp4"))
+            raise VideoError(complaint(path, "its video has no time base", "convert it to mp4"))
         self.tick = as_fraction(time_base)
         """Seconds per tick."""
 
@@ -113,7 +113,7 @@ class VideoFile:
         return float(ticks * self.tick)
 
     def ticks(self, seconds: float) -> Fraction:
-        """Convert seconds to ticks, taking a float for the simple fraction that it stands for."""
+        """Convert seconds to ticks, taking a float for the simple fraction that it approximates."""
         return Fraction(seconds).limit_denominator(10**6) / self.tick
 
     def packets(self) -> Iterator[Packet]:  # type: ignore[type-arg]  # no generic at run time
@@ -130,7 +130,7 @@ class VideoFile:
             for packet in self.container.demux(self.stream):
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
-                        complaint(self.path, "is encrypted", "give a copy without protection")
+                        complaint(self.path, "is encrypted", "use a copy without protection")
                     )
                 yield packet
 
@@ -142,13 +142,13 @@ class VideoFile:
                 self._is_at_beginning = False
                 return
         if not self._is_at_beginning:
-            # Opening anew is the one way back that no demuxer gets wrong.
+            # Opening the file again is the only way back that works with every demuxer.
             self.close()
             self._open()
 
     @property
     def declared_end(self) -> int | None:
-        """When the last frame ends, in ticks, where the file says so of this very stream."""
+        """When the last frame ends, in ticks, if the file declares it for this stream."""
         start = self.stream.start_time
         return start + self.stream.duration if start is not None and self.stream.duration else None
 
@@ -232,7 +232,7 @@ class VideoFile:
         return Timeline(starts=starts[first:last], end=finish, keyframes=sorted(keyframes))
 
     def _end_of(self, starts: list[int], durations: dict[int, int]) -> int:
-        """Find when the very last frame ends, which lasts like the one before unless it says."""
+        """Find the end of the last frame, which lasts as long as the one before unless declared."""
         if durations[starts[-1]]:
             return starts[-1] + durations[starts[-1]]
         if len(starts) > 1:
@@ -255,12 +255,12 @@ class VideoFile:
 
 def _refuse_unreadable(path: Path) -> None:
     if path.is_dir():
-        raise VideoError(complaint(path, "is a folder", "give the path of a video file"))
+        raise VideoError(complaint(path, "is a folder", "pass the path of a video file"))
     if not path.exists():
         raise VideoError(complaint(path, "there is no such file", "check the path"))
     if not path.is_file():
         raise VideoError(
-            complaint(path, "is not an ordinary file", "give the path of a video file")
+            complaint(path, "is not an ordinary file", "pass the path of a video file")
         )
     if not path.stat().st_size:
         raise VideoError(complaint(path, "the file is empty", "download or copy it again"))
@@ -292,12 +292,12 @@ def _first_video(path: Path, container: InputContainer) -> VideoStream:
     if not streams:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         raise VideoError(
-            complaint(path, f"holds no video (but {kinds})", "give a file with moving pictures")
+            complaint(path, f"contains no video (but {kinds})", "use a file with a video stream")
         )
     stream = streams[0]
-    # PyAV has none, whatever its annotations say, where FFmpeg knows no decoder.
+    # PyAV has none, despite its annotations, where FFmpeg knows no decoder.
     if getattr(stream, "codec_context", None) is None:
-        raise VideoError(complaint(path, "no decoder knows its format", "convert it to H.264"))
+        raise VideoError(complaint(path, "no decoder supports its format", "convert it to H.264"))
     width, height = stream.codec_context.width, stream.codec_context.height
     if not width or not height:
         raise VideoError(complaint(path, "its video has no size", "download or convert it again"))

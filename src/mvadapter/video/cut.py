@@ -1,4 +1,4 @@
-"""A stretch of a video in, an mp4 file of its own out."""
+"""A segment of a video in, an mp4 file out."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -25,7 +25,7 @@ from mvadapter.files import atomic_write
 from mvadapter.video.container import Timeline, VideoFile, as_fraction, complaint
 from mvadapter.video.decode import VideoReader
 
-# What may lie in an mp4 file and is widely played from there.
+# Codecs that mp4 files can hold and most players support.
 _VIDEO_CODECS = frozenset({"av1", "h264", "hevc", "vp9"})
 _AUDIO_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -42,9 +42,9 @@ class Cut:
     path: Path
     """The new file; its own time begins at 0."""
     start_seconds: float
-    """Where in the source it really begins."""
+    """Its actual start in the source."""
     end_seconds: float
-    """Where in the source it really ends."""
+    """Its actual end in the source."""
 
 
 def cut_segment(
@@ -55,12 +55,12 @@ def cut_segment(
 ) -> Cut:
     """Write a segment of a video, with its sound, as an mp4 file.
 
-    Pictures and sound are copied as they are where mp4 can hold them. A copy can only begin at a
-    keyframe, so it may begin before `start_seconds`. Otherwise both are encoded anew (H.264, AAC),
+    Pictures and sound are copied without encoding where mp4 can hold them. A copy can only begin
+    at a keyframe, so it may begin before `start_seconds`. Otherwise both are encoded (H.264, AAC),
     and the cut is exact to the frame.
 
-    The file appears under its name only when it is whole; a file of that name is replaced, and
-    missing folders are made.
+    The file is written completely or not at all. An existing file is replaced, and missing folders
+    are created.
 
     Args:
         path: The source.
@@ -150,7 +150,7 @@ def _copy(
 def _encode(
     file: VideoFile, audio: AudioStream | None, timeline: Timeline, written: OutputContainer
 ) -> tuple[float, float]:
-    """Encode the frames and the sound of the segment anew; return where they begin and end."""
+    """Encode the frames and the sound of the segment; return where they begin and end."""
     start, end = file.seconds(timeline.starts[0]), file.seconds(timeline.end)
     rate = Fraction(float(file.stream.average_rate or 25)).limit_denominator(1001)
     video = written.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})

@@ -1,4 +1,4 @@
-"""A video file in, the right frames of a segment out."""
+"""A video file in, the frames of a segment out."""
 
 import math
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ class SegmentFrames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What a video file says of itself."""
+    """The metadata of a video file."""
 
     path: Path
     """The file."""
@@ -115,7 +115,7 @@ class VideoReader:
 
     @cached_property
     def info(self) -> VideoInfo:
-        """What the file says of itself.
+        """The metadata of the file.
 
         Raises:
             VideoError: The video has no frames, or the first ones cannot be decoded.
@@ -155,7 +155,7 @@ class VideoReader:
         *,
         sampling: Sampling = "uniform",
     ) -> SegmentFrames:
-        """Read the frames that stand for a segment.
+        """Read the frames that represent a segment.
 
         Args:
             num_frames: How many frames to take, at least 1.
@@ -197,8 +197,8 @@ class VideoReader:
         """Find when the frames of a segment begin, without decoding them; there is at least one.
 
         Args:
-            start_seconds: Where the segment begins; None is where the video does.
-            end_seconds: Where it ends; None is where the video does.
+            start_seconds: Start of the segment; None is the start of the video.
+            end_seconds: End of the segment; None is the end of the video.
 
         Raises:
             VideoError: The segment is empty or outside the video, or the file breaks off in it.
@@ -213,8 +213,8 @@ class VideoReader:
                 raise VideoError(
                     complaint(
                         packets.path,
-                        f"breaks off at {packets.seconds(timeline.end):.3f} s, "
-                        f"but should go on to {packets.seconds(declared):.3f} s",
+                        f"ends at {packets.seconds(timeline.end):.3f} s, "
+                        f"but should end at {packets.seconds(declared):.3f} s",
                         "download or copy it again",
                     )
                 )
@@ -224,7 +224,7 @@ class VideoReader:
                     packets.path,
                     f"the segment begins at {packets.seconds(start):.3f} s, "
                     f"but the video ends at {packets.seconds(timeline.end):.3f} s",
-                    "give an earlier start",
+                    "use an earlier start",
                 )
             )
         if end is not None and end <= timeline.starts[0]:
@@ -233,7 +233,7 @@ class VideoReader:
                     packets.path,
                     f"the segment ends at {packets.seconds(end):.3f} s, "
                     f"but the video begins at {packets.seconds(timeline.starts[0]):.3f} s",
-                    "give a later end",
+                    "use a later end",
                 )
             )
         return timeline
@@ -244,8 +244,8 @@ class VideoReader:
         """Give every frame of a segment, one at a time.
 
         Args:
-            start_seconds: Where the segment begins; None is where the video does.
-            end_seconds: Where it ends; None is where the video does.
+            start_seconds: Start of the segment; None is the start of the video.
+            end_seconds: End of the segment; None is the end of the video.
 
         Yields:
             A `SegmentFrames` of one frame each.
@@ -267,8 +267,8 @@ class VideoReader:
             raise VideoError(
                 complaint(
                     self._packets.path,
-                    f"a segment from {start} to {end} s holds nothing",
-                    "give an end after its start",
+                    f"a segment from {start} to {end} s is empty",
+                    "use an end after its start",
                 )
             )
         return (
@@ -316,14 +316,14 @@ def read_segment(
     sampling: Sampling = "uniform",
     num_threads: int = 1,
 ) -> SegmentFrames:
-    """Read the frames that stand for one segment of one file.
+    """Read the frames that represent a segment of a file.
 
     Args:
         path: The file.
         num_frames: How many frames to take, at least 1.
         start_seconds: Where the segment begins, in the container's presentation time; None is
             where the video does.
-        end_seconds: Where it ends; None is where the video does.
+        end_seconds: End of the segment; None is the end of the video.
         sampling: Which frames to take; see `choose_frames`.
         num_threads: Threads the decoder may use.
 

@@ -69,9 +69,9 @@ def to_pixels(
 
     Args:
         images: The frames.
-        recipe: How the CLIP wants them, its ``backbone.pixels``; a number stands for the recipe of
+        recipe: How the CLIP expects them, its ``backbone.pixels``; a number is the recipe of
             OpenAI's CLIPs at that size.
-        device: Where the work is done and the result lies.
+        device: The device of the computation and the result.
 
     Raises:
         ConfigError: The size is below 1.

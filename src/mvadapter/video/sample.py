@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias, assert_never, get_args
 from mvadapter.errors import ConfigError, UnknownNameError
 
 Sampling: TypeAlias = Literal["uniform", "head", "tail", "left-edge"]
-"""Which frames stand for a segment; `choose_frames` says what each name means."""
+"""How frames are chosen; `choose_frames` describes each name."""
 
 # Containers such as Matroska round every start to a tick of their own (1 ms). A rounded constant
-# rate can be told from a variable one only where a frame lasts many ticks.
+# rate can be distinguished from a variable one only where a frame lasts many ticks.
 _ROUNDING_TICKS = 2
 _MIN_TICKS_PER_FRAME = 16
 
@@ -32,9 +32,9 @@ def check_sampling(num_frames: int, sampling: Sampling) -> None:
 def frame_edges(starts: Sequence[int], end: int) -> list[Fraction]:
     """Give the times at which frames begin, and after them the time at which the last one ends.
 
-    Where all frames last equally long but for the container's rounding, the rounding is taken back,
+    If all frames last equally long except for the container's rounding, the rounding is undone,
     so that a video of constant rate gives the same frames in every container. Otherwise the times
-    stay as they are.
+    are unchanged.
 
     Args:
         starts: When each frame begins, ascending, in ticks.
@@ -56,7 +56,7 @@ def choose_frames(
     num_frames: int,
     sampling: Sampling,
 ) -> list[int]:
-    """Choose the frames that stand for a segment.
+    """Choose the frames that represent a segment.
 
     - `uniform` cuts the segment into equal spans and takes the frame on display in the middle of
       each: frame floor((i + 0.5) * available / num_frames) where all last equally long.
@@ -91,5 +91,5 @@ def choose_frames(
             assert_never(sampling)
     span = (end - start) / num_frames
     times = (start + (index + offset) * span for index in range(num_frames))
-    # The first frame also stands for any time before it begins.
+    # The first frame also represents any time before it begins.
     return sorted({max(0, bisect_right(starts, time) - 1) for time in times})

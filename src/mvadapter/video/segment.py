@@ -39,8 +39,8 @@ def fixed_windows(start_seconds: float, end_seconds: float, *, max_seconds: floa
     """
     if not 0 < max_seconds < math.inf:
         raise ConfigError(f"max_seconds must be a number above 0, got {max_seconds}")
-    whole = Span(start_seconds=start_seconds, end_seconds=end_seconds)
-    seconds = whole.end_seconds - whole.start_seconds
+    span = Span(start_seconds=start_seconds, end_seconds=end_seconds)
+    seconds = span.end_seconds - span.start_seconds
     # Less a trifle, so that the rounding of floats (0.3 / 0.1) does not cost a window more.
     num_windows = max(1, math.ceil(seconds / max_seconds - 1e-9))
     edges = [start_seconds + seconds * index / num_windows for index in range(num_windows)]

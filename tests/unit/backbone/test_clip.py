@@ -48,7 +48,9 @@ def test_the_fingerprint_tells_two_clips_apart(folder, tmp_path):
 def test_a_name_that_nobody_has_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    with pytest.raises(BackboneError, match="no such folder, and the hub did not give it.*'tiny'"):
+    with pytest.raises(
+        BackboneError, match="no such folder, and the hub did not provide it.*'tiny'"
+    ):
         Backbone.load("somebody/nowhere")
 
 
@@ -73,7 +75,7 @@ def test_a_file_is_no_clip_folder(tmp_path):
 def test_weights_that_are_a_pickle_are_not_opened(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
-    with pytest.raises(BackboneError, match=r"holds no weights as safetensors.*save_pretrained"):
+    with pytest.raises(BackboneError, match=r"contains no safetensors weights.*save_pretrained"):
         Backbone.load(folder)
 
 

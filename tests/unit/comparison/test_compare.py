@@ -335,6 +335,6 @@ def test_a_reference_that_is_not_compared_is_refused_before_the_folder_is_made(r
 def test_a_comparison_is_not_started_twice_in_one_folder(recipe, run, folder):
     with (
         lock_folder(folder),
-        pytest.raises(ConfigError, match="another comparison is running there"),
+        pytest.raises(ConfigError, match="another comparison is running here"),
     ):
         run(read_plan(recipe, {}), {})

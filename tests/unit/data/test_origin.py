@@ -58,7 +58,9 @@ def test_a_changed_table_is_not_taken_for_the_prepared_one(table):
     write_origin(table, origin_of(table))
     table.write_text("video,caption\na.mp4,two\n")
 
-    with pytest.raises(DataError, match=r"belongs to another state of t\.csv; run 'mvadapter data"):
+    with pytest.raises(
+        DataError, match=r"belongs to another version of t\.csv; run 'mvadapter data"
+    ):
         read_table(table)
 
 

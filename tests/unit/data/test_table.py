@@ -84,20 +84,23 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
     [
         ("video,caption\na.mp4,\n", r"t\.csv:2: empty caption for 'a\.mp4'"),
         ("video,caption\n,one\n", r"t\.csv:2: empty video"),
-        ("video,text\na.mp4,one\n", r"t\.csv:1: there is no column 'caption'; found video, text"),
+        ("video,text\na.mp4,one\n", r"t\.csv:1: no column 'caption'; found video, text"),
         ("video,caption,start_second\na.mp4,one,1\n", "did you mean 'start_seconds'"),
         ("video,caption\na.mp4,one,two\n", r"t\.csv:2: the row has more or fewer fields"),
         ("video,caption\na.mp4\n", r"t\.csv:2: the row has more or fewer fields"),
-        ("video,caption,start_seconds\na.mp4,one,soon\n", "must be seconds from 0 on, got 'soon'"),
-        ("video,caption,start_seconds\na.mp4,one,nan\n", "must be seconds from 0 on, got 'nan'"),
+        (
+            "video,caption,start_seconds\na.mp4,one,soon\n",
+            "must be seconds, at least 0, got 'soon'",
+        ),
+        ("video,caption,start_seconds\na.mp4,one,nan\n", "must be seconds, at least 0, got 'nan'"),
         (
             "video,caption,start_seconds,end_seconds\na.mp4,one,3,2\n",
             r"must end after it starts, got 3\.0 to 2\.0 s",
         ),
-        ("video,caption,id\na.mp4,one,x\nb.mp4,two,x\n", "id 'x' stands for two segments"),
+        ("video,caption,id\na.mp4,one,x\nb.mp4,two,x\n", "id 'x' is used for two segments"),
         ("video,caption,id\na.mp4,one,x\na.mp4,two,y\n", "one segment has two ids, 'x' and 'y'"),
         ("video,caption\n", "the table has no rows"),
-        ("", "there is no column 'video'"),
+        ("", "no column 'video'"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_refused_with_its_line(tmp_path, text, message):

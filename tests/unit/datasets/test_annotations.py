@@ -28,15 +28,15 @@ def append(path, text):
 @pytest.mark.parametrize(
     ("name", "split", "file", "text", "message"),
     [
-        ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video5\n", r"csv:3: 'video5' comes twice"),
+        ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video5\n", r"csv:3: 'video5' occurs twice"),
         ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video77\n", r"csv:3: .* no caption for"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,video8,x\n", r"csv:4: .* twice"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,video3, \n", r"csv:4: empty caption"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,,x\n", r"csv:4: empty video id"),
-        ("msvd", "test", "test_list.txt", "\nnobody\n", r"txt:3: there is no caption for 'nobody'"),
+        ("msvd", "test", "test_list.txt", "\nnobody\n", r"txt:3: no caption for 'nobody'"),
         ("lsmdc", "test", "LSMDC16_challenge_1000_publictect.csv", "a\tb\n", r"csv:2: expected 6"),
         ("lsmdc", "val", "LSMDC16_annos_val.csv", "x\t1\t2\t3\t4\t \n", r"csv:2: empty caption"),
-        ("didemo", "test", "test_list.txt", "9@N.mov\n", r"txt:2: there is no caption for '9@N"),
+        ("didemo", "test", "test_list.txt", "9@N.mov\n", r"txt:2: no caption for '9@N"),
     ],
 )
 def test_a_bad_line_is_a_fault_with_its_place(tmp_path, name, split, file, text, message):

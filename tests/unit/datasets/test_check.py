@@ -91,7 +91,7 @@ def damage_leak(videos):
     ("damage", "kind", "text"),
     [
         (damage_missing, "missing", r"1k-A: no file for 'video8' in .*videos"),
-        (damage_ambiguous, "ambiguous", r"video8: both .*video8\.avi and .*video8\.mp4 fit"),
+        (damage_ambiguous, "ambiguous", r"video8: both .*video8\.avi and .*video8\.mp4 match"),
         (damage_empty, "unreadable", r"video8\.mp4: the file is empty"),
         (damage_text, "unreadable", r"video8\.mp4: cannot be opened as a video"),
         (damage_cut_off, "unreadable", r"video8\.mp4: "),
@@ -134,8 +134,8 @@ def test_every_fault_of_a_half_broken_copy_is_named_at_once(annotations, videos)
     expected = [
         r"annotation: train-9k: .*sentences\[6\]: empty caption for 'video6'",
         "absent: train-7k: .*MSRVTT_train.7k.csv is not here",
-        r"annotation: val-full: .*MSRVTT_val.full.csv:3: 'video5' comes twice",
-        r"annotation: val-full: .*MSRVTT_val.full.csv:4: there is no caption for 'video77'",
+        r"annotation: val-full: .*MSRVTT_val.full.csv:3: 'video5' occurs twice",
+        r"annotation: val-full: .*MSRVTT_val.full.csv:4: no caption for 'video77'",
         r"annotation: test-full: .*sentences\[6\]: empty caption",
         r"unreadable: .*video8.mp4",
     ]

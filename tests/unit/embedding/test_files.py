@@ -49,7 +49,7 @@ def test_a_file_that_declares_more_than_it_holds_is_read_to_its_real_end(boastfu
     video = embed(encoder, boastful)[str(boastful)]
 
     assert [span.end_seconds for span in video.spans] == [0.5, 1.0]
-    assert video.problem.startswith("breaks off at 1.000 s, but should go on to 71582788.233 s;")
+    assert video.problem.startswith("ends at 1.000 s, but should end at 71582788.233 s;")
 
 
 def test_a_video_of_more_segments_than_memory_holds_is_skipped(far, encoder):

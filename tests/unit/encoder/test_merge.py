@@ -90,7 +90,9 @@ def test_a_method_beside_the_weights_is_refused(random_clip, tmp_path):
     config = MvAdapterConfig(bottleneck_width=8)
     encoder = Encoder(random_clip, build_adapter(config, random_clip))
 
-    with pytest.raises(ConfigError, match="mv-adapter stands beside CLIP's weights and cannot"):
+    with pytest.raises(
+        ConfigError, match="mv-adapter adds modules beside CLIP's weights and cannot"
+    ):
         export_merged(encoder, tmp_path / "merged")
 
 

@@ -149,7 +149,7 @@ def test_the_best_own_caption_may_be_another_one():
         ),
         (
             {"scores": torch.zeros(2, 2), "owners": [0, 1], "captions": ["one", "two"]},
-            "are of 6 queries, these of 7",
+            "have 6 queries, these have 7",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from mvadapter.evaluation.ranks import retrieval_ranks, text_to_video_ranks
 from mvadapter.scoring.blocks import ScoreBlocks
 
 DIRECTIONS = ("text_to_video", "video_to_text", "video_to_text_all_captions")
-FIELDS = ("query", "right", "first", "num_better", "num_equal", "num_items", "right_score")
+FIELDS = ("query", "correct", "first", "num_better", "num_equal", "num_items", "correct_score")
 
 
 def assert_identical(ours, theirs):
@@ -123,10 +123,10 @@ def test_the_item_that_came_first_is_named():
     ranks = retrieval_ranks(ScoreBlocks.of_matrix(scores), [0, 1, 1])
 
     assert ranks.text_to_video.first.tolist() == [0, 0, 2]
-    assert ranks.text_to_video.right.tolist() == [0, 1, 1]
-    assert ranks.video_to_text.query.tolist() == ranks.video_to_text.right.tolist() == [0, 1]
+    assert ranks.text_to_video.correct.tolist() == [0, 1, 1]
+    assert ranks.video_to_text.query.tolist() == ranks.video_to_text.correct.tolist() == [0, 1]
     assert ranks.video_to_text.first.tolist() == [0, 1]
-    assert ranks.video_to_text_all_captions.right.tolist() == [0, 2]
+    assert ranks.video_to_text_all_captions.correct.tolist() == [0, 2]
     assert ranks.video_to_text_all_captions.first.tolist() == [0, 2]
     assert ranks.video_to_text_all_captions.num_items.tolist() == [3, 2]
 

@@ -121,7 +121,7 @@ def test_a_page_without_records_has_no_pictures(tmp_path):
     assert "Dropped" not in text
 
 
-def made_ranks(num_better, num_items=1000, num_equal=0, right=None):
+def made_ranks(num_better, num_items=1000, num_equal=0, correct=None):
     num_better = np.asarray(num_better)
     size = len(num_better)
     return QueryRanks(
@@ -129,9 +129,9 @@ def made_ranks(num_better, num_items=1000, num_equal=0, right=None):
         num_equal=np.full(size, num_equal),
         num_items=np.full(size, num_items),
         query=np.arange(size),
-        right=np.arange(size) if right is None else np.asarray(right),
+        correct=np.arange(size) if correct is None else np.asarray(correct),
         first=np.arange(size),
-        right_score=np.linspace(1, 0, size),
+        correct_score=np.linspace(1, 0, size),
         video=np.arange(size),
     )
 
@@ -176,7 +176,7 @@ def test_few_queries_are_shared_out(size, num_best, num_worst):
 
 
 def test_a_video_is_an_example_once():
-    best, worst = choose_examples(made_ranks(range(20), right=[0] * 15 + [1] * 5))
+    best, worst = choose_examples(made_ranks(range(20), correct=[0] * 15 + [1] * 5))
 
     assert best == [0, 15]
     assert worst == [19, 14]

@@ -65,7 +65,7 @@ def test_a_folder_without_any_video_left_keeps_its_entries_and_is_reported(tmp_p
     assert changes.problems == (
         FileProblem(
             path=tmp_path / "disk",
-            reason="holds no video any more; its 1 entries stay, in case a disk is missing",
+            reason="has no videos; its 1 entries are kept, in case a disk is missing",
         ),
     )
 

@@ -118,7 +118,7 @@ def test_a_moved_folder_keeps_its_vectors_under_the_new_paths(index, videos):
     segments = index.view().segments
     assert all(path.startswith(str(moved)) for path in segments.paths)
     np.testing.assert_array_equal(segments.vectors, vectors)
-    # The old folder holds nothing any more and is forgotten.
+    # The old folder is empty any more and is forgotten.
     assert index.add().skipped == ()
 
 
@@ -134,7 +134,7 @@ def test_files_that_are_no_videos_are_reported_and_end_nothing(index, videos):
         ("empty.mp4", "the file is empty"),
         ("missing.mp4", "no such file or directory"),
         ("text.mp4", report.skipped[2].reason.split(";")[0]),
-        ("tone.mp4", "holds no video (but audio)"),
+        ("tone.mp4", "contains no video (but audio)"),
     ]
     assert held(index) == expected(0, 1, 2, 3)
 
@@ -302,7 +302,7 @@ def test_the_same_adapter_twice_is_one(index, encoder):
 
 def test_two_adapters_cannot_have_one_name(index, trained):
     with pytest.raises(
-        IndexFolderError, match=r"'frozen' belongs to another adapter .*; give this"
+        IndexFolderError, match=r"'frozen' belongs to another adapter .*; rename this"
     ):
         index.add_view(trained, name="frozen")
 
@@ -344,9 +344,9 @@ def test_exchanged_weights_are_noticed(index, trained, random_clip):
 
 
 def test_an_index_is_not_made_over_something_else(index, encoder, videos):
-    with pytest.raises(IndexFolderError, match="is an index already"):
+    with pytest.raises(IndexFolderError, match="is already an index"):
         VideoIndex.create(index.folder, encoder)
-    with pytest.raises(IndexFolderError, match=r"holds other things \('0.mp4'\)"):
+    with pytest.raises(IndexFolderError, match=r"contains other files \('0.mp4'\)"):
         VideoIndex.create(videos, encoder)
 
 

@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
 def test_another_recipe_does_not_continue_a_run(recipe, records, tmp_path):
     train_recipe(recipe, records, tmp_path)
 
-    with pytest.raises(TrainingError, match=r"holds a run with train\.seed = 0, now 1"):
+    with pytest.raises(TrainingError, match=r"contains a run with train\.seed = 0, now 1"):
         train_recipe(change(recipe, seed=1), records, tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_other_data_does_not_continue_a_run(recipe, records, tmp_path):
     train_recipe(recipe, records, tmp_path)
     other = [dataclasses.replace(records[0], captions=("new",)), *records[1:]]
 
-    with pytest.raises(TrainingError, match="holds a run with other videos or captions"):
+    with pytest.raises(TrainingError, match="contains a run with other videos or captions"):
         train_recipe(recipe, other, tmp_path)
 
 

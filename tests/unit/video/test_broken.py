@@ -77,7 +77,7 @@ def test_a_device_is_refused():
 
 
 def test_sound_alone_is_refused(tmp_path):
-    assert_refused(write_tone(tmp_path / "tone.m4a"), "holds no video (but audio)")
+    assert_refused(write_tone(tmp_path / "tone.m4a"), "contains no video (but audio)")
 
 
 def test_a_cover_picture_is_not_a_video(tmp_path):
@@ -92,7 +92,7 @@ def test_a_cover_picture_is_not_a_video(tmp_path):
         written.mux(cover.encode())
         made_videos._write_tone(written, tone, 0.5)
 
-    assert_refused(path, "holds no video (but audio, video)")
+    assert_refused(path, "contains no video (but audio, video)")
 
 
 def test_a_file_that_lost_its_index_is_refused(tmp_path, index_last):
@@ -107,7 +107,7 @@ def test_a_file_that_breaks_off_says_where(tmp_path, video):
     data = video.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
 
-    assert_refused(path, "s, but should go on to 4.000 s; download or copy it again")
+    assert_refused(path, "s, but should end at 4.000 s; download or copy it again")
 
 
 def test_what_comes_before_the_break_is_read(tmp_path, video):

@@ -297,9 +297,9 @@ def test_impossible_numbers_are_config_errors(videos):
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        (2.0, 1.0, "a segment from 2.0 to 1.0 s holds nothing; give an end after its start"),
-        (1.0, 1.0, "a segment from 1.0 to 1.0 s holds nothing"),
-        (float("nan"), None, "a segment from nan to inf s holds nothing"),
+        (2.0, 1.0, "a segment from 2.0 to 1.0 s is empty; give an end after its start"),
+        (1.0, 1.0, "a segment from 1.0 to 1.0 s is empty"),
+        (float("nan"), None, "a segment from nan to inf s is empty"),
         (4.0, None, r"the segment begins at 4\.000 s, but the video ends at 4\.000 s"),
         (1e9, 2e9, r"the segment begins at 1000000000\.000 s, but the video ends"),
         (-2.0, -1.0, r"the segment ends at -1\.000 s, but the video begins at 0\.000 s"),

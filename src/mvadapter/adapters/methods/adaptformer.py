@@ -27,7 +27,7 @@ class AdaptFormerConfig(BottleneckConfig):
     placement: Placement = "parallel"
     """Beside the vision tower's MLPs, as published, or after them (``sequential``)."""
     text: TextAdapter = "adaptformer"
-    """What stands in the text tower, which Chen et al. leave alone: a sequential bottleneck of the
+    """The text tower's adapter, which Chen et al. do not have: a sequential bottleneck of the
     same width, as MV-Adapter's paper gave everything that it compares with (section 5.1), or
     nothing."""
 

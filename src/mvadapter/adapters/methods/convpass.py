@@ -39,7 +39,7 @@ class ConvpassConfig(OwnTextConfig):
     is_depthwise: bool = False
     """Whether the convolutions leave channels apart (what MV-Adapter's comparison seems to use)."""
     text: ConvpassText = "convolution"
-    """What stands in the text tower: causal convolutions over three words, our analogue; a
+    """The text tower's adapter: causal convolutions over three words, our analogue; a
     sequential bottleneck of width ``text_bottleneck_width``, as in MV-Adapter's comparison; or
     nothing."""
 
@@ -109,7 +109,7 @@ class FrameBypass(Bypass):
         self._start_as_identity(self.kernel[:, :, 1, 1])
 
     def forward(self, tokens: Tokens, layout: FrameLayout) -> Tokens:
-        """Return what is to be added."""
+        """Return the values to add."""
         classes, patches = layout.split(self._narrow(tokens))
         side = math.isqrt(patches.shape[1])
         # row patch channel -> row channel height width
@@ -129,7 +129,7 @@ class CaptionBypass(Bypass):
         self._start_as_identity(self.kernel[:, :, 2])
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Return what is to be added."""
+        """Return the values to add."""
         narrow = F.pad(self._narrow(tokens).transpose(1, 2), (2, 0))
         mixed = F.conv1d(narrow, self.kernel, self.kernel_bias, groups=self._groups)
         return self._widen(mixed.transpose(1, 2))

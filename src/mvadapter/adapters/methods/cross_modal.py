@@ -59,7 +59,7 @@ class CrossModalAdapter(Adapter):
         backbone: The CLIP it is for.
 
     Raises:
-        ConfigError: More outputs are to be shared than a tower has.
+        ConfigError: ``num_shared`` is larger than a tower's width.
     """
 
     def __init__(self, config: CrossModalAdapterConfig, backbone: Backbone) -> None:
@@ -129,7 +129,7 @@ class SharedBottleneck(nn.Module):
         self.shared_bias = shared_bias
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Return what is to be added."""
+        """Return the values to add."""
         narrow = quick_gelu(self.down(self.input_norm(tokens.to(self.up.dtype))))
         weight = _with_shared(self.up, self.shared_up)
         bias = _with_shared(self.up_bias, self.shared_bias)

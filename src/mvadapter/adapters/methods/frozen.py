@@ -1,4 +1,4 @@
-"""No adapter: CLIP as it is, the zero point of every comparison."""
+"""No adapter: the frozen CLIP, the baseline of every comparison."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +12,7 @@ class FrozenConfig(MethodConfig):
     """The frozen CLIP has no settings."""
 
     name: ClassVar[str] = "frozen"
-    what: ClassVar[str] = "CLIP as it is"
+    what: ClassVar[str] = "the frozen CLIP"
 
     def build(self, backbone: Backbone) -> Adapter:  # noqa: ARG002
         """Make an adapter that does nothing."""

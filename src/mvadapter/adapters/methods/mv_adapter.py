@@ -64,11 +64,11 @@ class MvAdapterConfig(MethodConfig):
     scale: float = 0.1
     """s, the factor on what an adapter adds."""
     video_layers: Layers = "all"
-    """Layers of the vision tower with an adapter; an empty list leaves that tower as it is."""
+    """Layers of the vision tower with an adapter; an empty list leaves that tower unchanged."""
     text_layers: Layers = "all"
-    """Layers of the text tower with an adapter; an empty list leaves that tower as it is."""
+    """Layers of the text tower with an adapter; an empty list leaves that tower unchanged."""
     depth: Depth = "calibration"
-    """How much stands between down and up (Table 6a): nothing, the bottleneck transformer, or that
+    """What is between down and up (Table 6a): nothing, the bottleneck transformer, or that
     and the calibration of each frame."""
     has_context_token: bool = True
     """Whether the learned token [CC] joins the frames and its output the calibration."""
@@ -76,7 +76,7 @@ class MvAdapterConfig(MethodConfig):
     """Width between the two layers of the calibration: d' / sigma with d' = 64 and sigma = 4; the
     authors' code keeps 16 for every d'."""
     has_input_norm: bool = False
-    """Whether a layer norm stands before the down projection (the authors' ActivityNet setting)."""
+    """Whether a layer norm precedes the down projection (the authors' ActivityNet setting)."""
     tying: Tying = "factor"
     """How the branches share weights: not at all, by a gate from a shared factor (version 2 of the
     paper), or by a Kronecker product with shared matrices (our reading of version 1)."""

@@ -105,10 +105,10 @@ class CaptionPrompts(BlockAdapter[TokenMask]):
         return _pick(tokens, places[:, : layout.shape[1]])
 
     def _order(self, mask: TokenMask) -> Int[Tensor, "caption place"]:
-        """For each place of the longer sequence, what stands there: a token, prefix or suffix.
+        """For each position of the longer sequence, its content: a token, prefix or suffix.
 
-        Every token has its position as key; prompts have keys between those that they stand
-        between, and sorting is stable.
+        Every token has its position as key; prompts have keys between those of their
+        neighbours, and sorting is stable.
         """
         num_tokens, ends = mask.shape[1], mask.sum(dim=1, keepdim=True) - 1
         of_tokens = torch.arange(num_tokens, device=mask.device).expand(len(mask), -1).float()

@@ -39,7 +39,7 @@ class StAdapterConfig(OwnTextConfig):
     Kinetics), or both (theirs for Something-Something). Before the last layer's MLP patches have no
     way left to the class token, so that the module there has no effect."""
     text: TextAdapter = "adaptformer"
-    """What stands in the text tower: a sequential bottleneck of ``text_bottleneck_width``, as in
+    """The text tower's adapter: a sequential bottleneck of ``text_bottleneck_width``, as in
     MV-Adapter's comparison, or nothing."""
 
     def build(self, backbone: Backbone) -> "StAdapter":

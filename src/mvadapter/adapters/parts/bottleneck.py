@@ -15,7 +15,7 @@ from mvadapter.errors import ConfigError
 from mvadapter.shapes import TokenMask, Tokens
 
 TextAdapter: TypeAlias = Literal["adaptformer", "none"]
-"""What stands in the text tower of a method that was published for pictures or videos alone."""
+"""The text adapter of a method that was published for pictures or videos only."""
 
 
 class Bottleneck(nn.Module):
@@ -31,7 +31,7 @@ class Bottleneck(nn.Module):
         width: The tower's width.
         bottleneck_width: Width inside.
         scale: s, the factor on the output.
-        has_input_norm: Whether a layer norm stands before the down projection.
+        has_input_norm: Whether a layer norm precedes the down projection.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(zero)
 
     def forward(self, tokens: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
-        """Return what is to be added."""
+        """Return the values to add."""
         narrow = self.down(self.input_norm(tokens.to(self.up.bias.dtype)))
         return self._scale * self.up(F.relu(narrow))
 
@@ -82,7 +82,7 @@ class BottleneckConfig(MethodConfig):
     scale: float = 0.1
     """s, the factor on what an adapter adds."""
     has_input_norm: bool = False
-    """Whether a layer norm stands before the down projections (as in MV-Adapter's comparison)."""
+    """Whether a layer norm precedes the down projections (as in MV-Adapter's comparison)."""
     has_trained_biases: bool = False
     """Whether every bias of CLIP trains too, at a fiftieth of the learning rate, as in
     MV-Adapter's comparison. DEPARTS: without decay, as all biases here."""

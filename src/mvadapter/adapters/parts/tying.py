@@ -24,7 +24,7 @@ class FactorGate(nn.Module):
     """One branch's gate beta = M f over the channels of a linear map (eq. 4).
 
     Args:
-        factor: f, one vector per tied layer; the same parameter stands in both branches' gates.
+        factor: f, one vector per tied layer; both branches' gates use the same parameter.
         num_channels: How many channels the gate scales.
         init: ``"identity"`` starts the gate at exactly 1, so that a tied layer starts as an untied
             one. ``"authors"`` starts as their code does: f is zero and M is a linear map with its
