@@ -166,6 +166,8 @@ def test_a_missing_video_is_an_error_or_remembered(sample, folder, videos, tmp_p
     prepared = find_records(*arguments, missing="skip")
     write_prepared(sample.dataset, prepared, tmp_path / "t.csv", videos)
 
+    assert prepared.counts()[split].missing == (lost,)
+    assert prepared.counts()[split].videos == len(sample.captions[split]) - 1
     assert (split, lost) not in {
         (record.split, record.id) for record in read_table(tmp_path / "t.csv")
     }

@@ -49,7 +49,7 @@ def test_the_demo_leaves_other_peoples_folders_alone(tmp_path):
     done = run_process("demo", "--output", tmp_path)
 
     assert done.returncode == 2
-    assert "holds 'thesis.txt', which no demo made" in done.stderr
+    assert "contains 'thesis.txt', which no demo wrote" in done.stderr
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 

@@ -25,7 +25,7 @@ def workplace(tmp_path_factory, random_clip_folder):
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "skipped videos/bad.mp4: cannot be opened as a video" in done.stderr
-    assert "2 added, 1 skipped; index holds 2 videos in 4 segments" in done.stderr
+    assert "2 added, 1 skipped; index has 2 videos in 4 segments" in done.stderr
     return folder
 
 
@@ -60,7 +60,7 @@ def test_a_folder_without_videos_makes_an_empty_index(random_clip_folder, tmp_pa
 
     assert done.returncode == 0, done.stderr
     assert "no videos found; " in done.stderr
-    assert "holds 0 videos in 0 segments (view 'frozen')" in done.stderr
+    assert "has 0 videos in 0 segments (view 'frozen')" in done.stderr
 
 
 def test_a_missing_video_of_an_index_that_exists_is_skipped(workplace):
@@ -85,7 +85,7 @@ def test_an_index_made_with_other_segments_is_not_mixed_with_these(workplace):
     done = run_command("index", workplace / "index", "--max-segment-seconds", 2)
 
     assert done.returncode == 2
-    assert "--max-segment-seconds must be 1 for" in done.stderr
+    assert "--max-segment-seconds must be 1, with which" in done.stderr
 
 
 def test_search_prints_a_table_for_people(workplace):
@@ -101,7 +101,7 @@ def test_search_reports_when_nothing_scores_high_enough(workplace):
     done = run_command("search", workplace / "index", "grey squares", "--min-score", 2)
 
     assert done.returncode == 0
-    assert "scores that high; lower --min-score" in done.stderr
+    assert "reaches this score; use a lower --min-score" in done.stderr
 
 
 def test_a_video_that_is_gone_is_reported_after_the_table_and_cannot_be_cut(
@@ -114,7 +114,7 @@ def test_a_video_that_is_gone_is_reported_after_the_table_and_cannot_be_cut(
     searched = run_command("search", tmp_path / "index", "grey squares")
     cut = run_command("cut", tmp_path / "index", "grey squares", "-o", tmp_path / "cuts")
 
-    assert "1 of these videos are no longer where they were indexed" in searched.stderr
+    assert "1 of these videos have moved or been deleted" in searched.stderr
     assert cut.returncode == 1
     assert "a.mp4: there is no such file" in cut.stderr
 
@@ -155,7 +155,7 @@ def test_a_cut_does_not_replace_a_file(workplace, tmp_path):
     done = run_command("cut", workplace / "index", "grey", "-o", tmp_path / "mine.mp4")
 
     assert done.returncode == 2
-    assert "mine.mp4 exists already; choose another file, or remove it" in done.stderr
+    assert "mine.mp4 already exists; choose another file, or delete it" in done.stderr
     assert (tmp_path / "mine.mp4").read_text() == "mine"
 
 

@@ -51,7 +51,9 @@ def train(
     ] = None,
     select_on: Annotated[
         str | None,
-        typer.Option(help="Videos that select the best epoch: holdout, or test."),
+        typer.Option(
+            help="Videos that select the best epoch: holdout, or test (marks the result)."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

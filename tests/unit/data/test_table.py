@@ -246,5 +246,5 @@ def test_two_videos_for_one_text_are_ambiguous(tmp_path):
         (tmp_path / f"walk{suffix}").write_bytes(b"")
     write(tmp_path / "walk.txt", "one")
 
-    with pytest.raises(DataError, match=r"walk\.avi and walk\.mp4 both fit"):
+    with pytest.raises(DataError, match=r"walk\.avi and walk\.mp4 both match"):
         read_records(tmp_path)

@@ -29,7 +29,7 @@ def append(path, text):
     ("name", "split", "file", "text", "message"),
     [
         ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video5\n", r"csv:3: 'video5' occurs twice"),
-        ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video77\n", r"csv:3: .* no caption for"),
+        ("msrvtt", "val-full", "MSRVTT_val.full.csv", "video77\n", r"csv:3: no caption for"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,video8,x\n", r"csv:4: .* twice"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,video3, \n", r"csv:4: empty caption"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "r,m,,x\n", r"csv:4: empty video id"),
@@ -50,7 +50,7 @@ def test_a_bad_line_is_a_fault_with_its_place(tmp_path, name, split, file, text,
 @pytest.mark.parametrize(
     ("name", "split", "file", "content", "message"),
     [
-        ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "key,id\n", r"csv:1: .* no column 'video_"),
+        ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "key,id\n", r"csv:1: no column 'video_"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", 'video_id,sentence\na,"', "not valid CSV"),
         ("msrvtt", "1k-A", "MSRVTT_JSFUSION_test.csv", "video_id,sentence\na\n", "csv:2: more or"),
         ("msrvtt", "val-full", "MSRVTT_data.json", '{"a": 1,\n}', r"json:2: not valid JSON"),

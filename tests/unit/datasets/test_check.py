@@ -9,9 +9,10 @@ import pytest
 
 from made_datasets import SAMPLES
 from made_videos import with_hole, write_video
+from mvadapter.backbone.clip import Backbone
 from mvadapter.datasets.annotations import AnnotationFolder
 from mvadapter.datasets.catalog import DATASETS
-from mvadapter.datasets.check import check_annotations, check_videos, count_long
+from mvadapter.datasets.check import check_annotations, check_videos, count_long, count_with
 from mvadapter.datasets.find import VideoFiles
 
 MSRVTT = dataclasses.replace(DATASETS["msrvtt"], num_frames=4)
@@ -174,3 +175,26 @@ def test_time_and_disk_of_stored_frames_are_estimated(annotations, videos):
 def test_long_captions_are_counted_in_clips_own_words(caption, num_tokens):
     assert count_long([caption], num_tokens) == 0
     assert count_long([caption], num_tokens - 1) == 1
+
+
+def test_long_captions_are_counted_by_a_tokenizer_of_a_clip():
+    tokenizer = Backbone.load("tiny").tokenizer
+    _, mask = tokenizer.encode(["a red circle moves"], 30)
+    num_tokens = int(mask.sum())
+
+    count_cut = count_with(tokenizer)
+
+    assert count_cut(["a red circle moves", "a"], num_tokens) == 0
+    assert count_cut(["a red circle moves", "a"], num_tokens - 1) == 1
+
+
+def test_a_report_as_plain_values_has_the_splits_that_can_be_read(annotations):
+    (annotations / "MSRVTT_train.7k.csv").unlink()
+    report, captions = check_annotations(MSRVTT, AnnotationFolder(annotations))
+
+    result = report.to_dict()
+
+    assert set(result["splits"]) == set(result["cut_captions"]) == set(captions)
+    assert result["splits"]["1k-A"] == {"videos": 2, "captions": 2}
+    assert any(problem.startswith("absent: train-7k: ") for problem in result["problems"])
+    assert result["frames"] is None

@@ -47,7 +47,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    assert_refused(tmp_path, "is a folder; give the path of a video file")
+    assert_refused(tmp_path, "is a folder; pass the path of a video file")
 
 
 def test_an_empty_file_is_refused(tmp_path):
@@ -157,7 +157,7 @@ def test_an_encrypted_file_is_refused(tmp_path):
     if not REAL.is_dir():
         pytest.skip("the encrypted example is not at hand")
 
-    assert_refused(REAL / "r074_short-cenc.mp4", "is encrypted; give a copy without protection")
+    assert_refused(REAL / "r074_short-cenc.mp4", "is encrypted; use a copy without protection")
 
 
 def test_a_video_without_frames_is_refused(tmp_path):

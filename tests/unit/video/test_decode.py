@@ -297,7 +297,7 @@ def test_impossible_numbers_are_config_errors(videos):
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        (2.0, 1.0, "a segment from 2.0 to 1.0 s is empty; give an end after its start"),
+        (2.0, 1.0, "a segment from 2.0 to 1.0 s is empty; use an end after its start"),
         (1.0, 1.0, "a segment from 1.0 to 1.0 s is empty"),
         (float("nan"), None, "a segment from nan to inf s is empty"),
         (4.0, None, r"the segment begins at 4\.000 s, but the video ends at 4\.000 s"),
