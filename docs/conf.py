@@ -34,12 +34,29 @@ def write_commands(_app: object) -> None:
         result = CliRunner().invoke(app, [*words, "--help"], prog_name="mvadapter")
         lines = (line.rstrip() for line in result.output.strip().splitlines())
         page += [f"## {name}", "", "```text", *lines, "```", ""]
-    path = Path(__file__).parent / "reference" / "commands.md"
+    _write("commands.md", page)
+
+
+def write_methods(_app: object) -> None:
+    """Write the page of methods' settings from the one list of methods."""
+    from mvadapter.adapters.methods import METHODS  # noqa: PLC0415
+
+    page = ["# Settings of the methods", "", "`mvadapter methods` lists what each trains.", ""]
+    for name, path in METHODS.items():
+        config = path.partition(":")[2]
+        page += [f"## {name}", "", "```{eval-rst}", f".. autoclass:: mvadapter.{config}"]
+        page += ["   :members:", "   :inherited-members:", "```", ""]
+    _write("methods.md", page)
+
+
+def _write(name: str, page: list[str]) -> None:
+    path = Path(__file__).parent / "reference" / name
     text = "\n".join(page)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
 def setup(app: object) -> None:
-    """Hook the page of commands into the build."""
+    """Hook the written pages into the build."""
     app.connect("builder-inited", write_commands)  # type: ignore[attr-defined]
+    app.connect("builder-inited", write_methods)  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ def write_random_clip(
 
 @torch.no_grad()
 def _spread(model: CLIPModel) -> None:
-    """Draw matrices anew; transformers' are so small that all videos would look alike."""
+    """Draw matrices again; transformers' are so small that all videos would look alike."""
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.normal_(std=parameter.shape[-1] ** -0.5)

@@ -4,8 +4,8 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.families.clip import CLIP
 from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
-from mvadapter.backbone.towers import TextShape, VisionShape
 
 
 def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
@@ -38,31 +38,15 @@ def shape_only_clip(*, patch_px: int, is_large: bool = False) -> Backbone:
         name: torch.zeros(tensor.shape) if name.endswith((".bias", "logit_scale")) else tensor
         for name, tensor in weights.items()
     }
-    shared = {"norm_epsilon": 1e-5, "activation": "quick_gelu"}
+    vision, text = CLIP.shapes(config)
     return Backbone(
         name=f"shapes of ViT with patch {patch_px}",
-        vision=VisionShape(
-            prefix="vision_model",
-            width=vision_width,
-            num_layers=vision_layers,
-            num_heads=vision_width // 64,
-            image_px=224,
-            patch_px=patch_px,
-            **shared,
-        ),
-        text=TextShape(
-            prefix="text_model",
-            width=text_width,
-            num_layers=12,
-            num_heads=text_width // 64,
-            num_positions=77,
-            end_token_id=49407,
-            **shared,
-        ),
+        vision=vision,
+        text=text,
         dim=dim,
         pixels=PixelRecipe.openai(224),
         captions=TextRecipe(
             max_tokens=77, padding="<|endoftext|>", is_lowercased=True, tokenizer_sha256=None
         ),
-        weights={name: t for name, t in weights.items() if not name.endswith("position_ids")},
+        weights=dict(CLIP.renamed(weights, vision, text)),
     )

@@ -4,97 +4,103 @@ The public names are imported on first use, so that ``import mvadapter`` loads n
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mvadapter.adapters.methods import METHODS
 
 if TYPE_CHECKING:
     from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
-    from mvadapter.adapters.methods.bitfit import BitFitConfig
-    from mvadapter.adapters.methods.convpass import ConvpassConfig
-    from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
-    from mvadapter.adapters.methods.frozen import FrozenConfig
-    from mvadapter.adapters.methods.full import FullConfig
-    from mvadapter.adapters.methods.lora import LoraConfig
-    from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
-    from mvadapter.adapters.methods.projection import ProjectionConfig
-    from mvadapter.adapters.methods.prompts import PromptsConfig
-    from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
-    from mvadapter.adapters.methods.st_adapter import StAdapterConfig
     from mvadapter.backbone.clip import Backbone
+    from mvadapter.comparison.compare import compare
+    from mvadapter.comparison.plan import read_plan
+    from mvadapter.comparison.stages import ComparisonOptions
+    from mvadapter.embedding.files import embed_files
     from mvadapter.embedding.inputs import Inputs
     from mvadapter.encoder.authors import load_authors_checkpoint
     from mvadapter.encoder.checkpoint import load_adapter, save_adapter
     from mvadapter.encoder.encode import Encoder
     from mvadapter.encoder.merge import export_merged
     from mvadapter.errors import MvAdapterError
+    from mvadapter.evaluation.evaluate import evaluate
+    from mvadapter.evaluation.evaluate_scores import evaluate_scores
     from mvadapter.evaluation.metrics import retrieval_metrics
+    from mvadapter.index.moments import Moment
+    from mvadapter.index.reader import IndexView
     from mvadapter.index.video_index import VideoIndex
     from mvadapter.scoring.rerank import dual_softmax, query_bank_norm
+    from mvadapter.training.loop import RunOptions
+    from mvadapter.training.train import train
     from mvadapter.video.decode import read_segment
     from mvadapter.video.preprocess import to_pixels
 
 _HOME = {
-    "AdaptFormerConfig": "mvadapter.adapters.methods.adaptformer",
     "Backbone": "mvadapter.backbone.clip",
-    "BitFitConfig": "mvadapter.adapters.methods.bitfit",
-    "ConvpassConfig": "mvadapter.adapters.methods.convpass",
-    "CrossModalAdapterConfig": "mvadapter.adapters.methods.cross_modal",
+    "ComparisonOptions": "mvadapter.comparison.stages",
     "Encoder": "mvadapter.encoder.encode",
-    "FrozenConfig": "mvadapter.adapters.methods.frozen",
-    "FullConfig": "mvadapter.adapters.methods.full",
-    "Inputs": "mvadapter.encoder.encode",
-    "LoraConfig": "mvadapter.adapters.methods.lora",
-    "MvAdapterConfig": "mvadapter.adapters.methods.mv_adapter",
+    "IndexView": "mvadapter.index.reader",
+    "Inputs": "mvadapter.embedding.inputs",
+    "Moment": "mvadapter.index.moments",
     "MvAdapterError": "mvadapter.errors",
-    "ProjectionConfig": "mvadapter.adapters.methods.projection",
-    "PromptsConfig": "mvadapter.adapters.methods.prompts",
-    "SequenceTransformerConfig": "mvadapter.adapters.methods.sequence_transformer",
-    "StAdapterConfig": "mvadapter.adapters.methods.st_adapter",
+    "RunOptions": "mvadapter.training.loop",
     "VideoIndex": "mvadapter.index.video_index",
     "build_adapter": "mvadapter.adapters.build",
+    "compare": "mvadapter.comparison.compare",
     "dual_softmax": "mvadapter.scoring.rerank",
+    "embed_files": "mvadapter.embedding.files",
+    "evaluate": "mvadapter.evaluation.evaluate",
+    "evaluate_scores": "mvadapter.evaluation.evaluate_scores",
     "export_merged": "mvadapter.encoder.merge",
     "load_adapter": "mvadapter.encoder.checkpoint",
     "load_authors_checkpoint": "mvadapter.encoder.authors",
     "query_bank_norm": "mvadapter.scoring.rerank",
+    "read_plan": "mvadapter.comparison.plan",
     "read_segment": "mvadapter.video.decode",
     "retrieval_metrics": "mvadapter.evaluation.metrics",
     "save_adapter": "mvadapter.encoder.checkpoint",
     "to_pixels": "mvadapter.video.preprocess",
+    "train": "mvadapter.training.train",
 }
 
 __all__ = [
-    "AdaptFormerConfig",
     "Backbone",
-    "BitFitConfig",
-    "ConvpassConfig",
-    "CrossModalAdapterConfig",
+    "ComparisonOptions",
     "Encoder",
-    "FrozenConfig",
-    "FullConfig",
+    "IndexView",
     "Inputs",
-    "LoraConfig",
-    "MvAdapterConfig",
+    "Moment",
     "MvAdapterError",
-    "ProjectionConfig",
-    "PromptsConfig",
-    "SequenceTransformerConfig",
-    "StAdapterConfig",
+    "RunOptions",
     "VideoIndex",
     "build_adapter",
+    "compare",
     "dual_softmax",
+    "embed_files",
+    "evaluate",
+    "evaluate_scores",
     "export_merged",
     "load_adapter",
     "load_authors_checkpoint",
     "query_bank_norm",
+    "read_plan",
     "read_segment",
     "retrieval_metrics",
     "save_adapter",
     "to_pixels",
+    "train",
 ]
 
+# The configurations of the methods are public too, and listed in one place.
+_CONFIG_HOME = {path.partition(":")[2]: path.partition(":")[0] for path in METHODS.values()}
+_HOME |= _CONFIG_HOME
+__all__ += list(_CONFIG_HOME)
 
-def __getattr__(name: str) -> object:
+
+def __dir__() -> list[str]:
+    """Every name, those too that are not imported yet."""
+    return sorted({*globals(), *_HOME})
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own
     """Import a public name from its room when it is first used.
 
     Raises:

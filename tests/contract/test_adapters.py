@@ -1,92 +1,127 @@
-"""The promises of every method; a new one is a line in ADAPTERS and inherits these tests."""
+"""The promises of every method; a new one is an entry in FORMS and inherits these tests."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 
-from mvadapter import (
-    Backbone,
-    Encoder,
-    FrozenConfig,
-    MvAdapterConfig,
-    build_adapter,
-    load_adapter,
-    save_adapter,
-)
-from mvadapter.adapters.build import METHODS
-from mvadapter.adapters.methods.adaptformer import AdaptFormerConfig
-from mvadapter.adapters.methods.bitfit import BitFitConfig
-from mvadapter.adapters.methods.convpass import ConvpassConfig
-from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
-from mvadapter.adapters.methods.full import FullConfig
-from mvadapter.adapters.methods.lora import LoraConfig
-from mvadapter.adapters.methods.projection import ProjectionConfig
-from mvadapter.adapters.methods.prompts import PromptsConfig
-from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
-from mvadapter.adapters.methods.st_adapter import StAdapterConfig
+from made_methods import example_installed
+from mvadapter import Backbone, Encoder, build_adapter, load_adapter, save_adapter
+from mvadapter.adapters.build import adapter_config
+from mvadapter.adapters.catalog import method_names
 from tolerances import in_float64, rounding
 
-_SMALL = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "max_tokens": 12}
 
-ADAPTERS = {
-    "frozen": FrozenConfig(),
-    "full": FullConfig(),
-    "projection": ProjectionConfig(),
-    "bitfit": BitFitConfig(),
-    "lora": LoraConfig(rank=2),
-    "lora, separate and scaled": LoraConfig(
-        rank=2, alpha=1.0, form="separate", targets=("q", "v", "o")
-    ),
-    "adaptformer": AdaptFormerConfig(bottleneck_width=8),
-    "adaptformer, sequential": AdaptFormerConfig(bottleneck_width=8, placement="sequential"),
-    "adaptformer, vision alone": AdaptFormerConfig(bottleneck_width=8, text="none"),
-    "adaptformer, in the paper's form": AdaptFormerConfig(
-        bottleneck_width=8, has_input_norm=True, has_trained_biases=True
-    ),
-    "convpass": ConvpassConfig(bottleneck_width=4),
-    "convpass, beside the attention": ConvpassConfig(bottleneck_width=4, sites="attention"),
-    "convpass, in the paper's form": ConvpassConfig(
-        bottleneck_width=4, is_depthwise=True, text="adaptformer", has_input_norm=True
-    ),
-    "st-adapter": StAdapterConfig(bottleneck_width=8),
-    "st-adapter, 3x3x3 at both sites": StAdapterConfig(
-        bottleneck_width=8, kernel="3x3x3", sites="both", text="none"
-    ),
-    "cross-modal-adapter": CrossModalAdapterConfig(bottleneck_width=4, num_shared=8),
-    "cross-modal-adapter, in the paper's form": CrossModalAdapterConfig(
-        bottleneck_width=4, num_shared=8, sites="mlp", has_shared_biases=False, has_input_norm=True
-    ),
-    "sequence-transformer": SequenceTransformerConfig(num_layers=2, num_positions=6),
-    "prompts": PromptsConfig(num_video=3, num_prefix=2, num_suffix=2),
-    "mv-adapter": MvAdapterConfig(**_SMALL),
-    "mv-adapter, authors' init": MvAdapterConfig(
-        **_SMALL, tying_init="authors", position_init="authors"
-    ),
-    "mv-adapter, untied": MvAdapterConfig(**_SMALL, tying="none"),
-    "mv-adapter, down-out": MvAdapterConfig(**_SMALL, tying_position="down-out"),
-    "mv-adapter, up-in": MvAdapterConfig(**_SMALL, tying_position="up-in"),
-    "mv-adapter, up-out": MvAdapterConfig(**_SMALL, tying_position="up-out"),
-    "mv-adapter, unshared factor": MvAdapterConfig(**_SMALL, has_shared_factor=False),
-    "mv-adapter, kronecker": MvAdapterConfig(**_SMALL, tying="kronecker"),
-    "mv-adapter, input norm": MvAdapterConfig(**_SMALL, has_input_norm=True),
-    "mv-adapter, biases": MvAdapterConfig(**_SMALL, has_trained_biases=True),
-    "mv-adapter, bottleneck": MvAdapterConfig(**_SMALL, depth="bottleneck"),
-    "mv-adapter, transformer": MvAdapterConfig(**_SMALL, depth="transformer"),
-    "mv-adapter, no context": MvAdapterConfig(**_SMALL, has_context_token=False),
-    "mv-adapter, video only": MvAdapterConfig(**_SMALL, text_layers=(), tying="none"),
-    "mv-adapter, text only": MvAdapterConfig(**_SMALL, video_layers=(), tying="none"),
-}
+@dataclass(frozen=True)
+class Form:
+    """A method with settings, and what is particular to it."""
 
-pytestmark = pytest.mark.parametrize("config", ADAPTERS.values(), ids=ADAPTERS)
-
-STARTS_ELSEWHERE = {"prompts", "sequence-transformer"}
-"""Methods that change features before they are trained; their docstrings say why."""
-KNOWS_ORDER = {"mv-adapter", "st-adapter", "sequence-transformer"}
-"""Methods that see the order of frames; the others embed each frame by itself."""
+    settings: dict[str, Any]
+    sees_time: bool
+    """Whether it notices the order of frames; the others embed each frame by itself."""
+    is_clip_at_start: bool
+    """False where it changes features before it is trained; its docstring says why."""
+    without_effect: str
+    """Start of the names of weights that cannot reach a feature."""
 
 
-def test_every_method_is_held_to_the_promises(config):
-    assert config.name in METHODS
-    assert {one.name for one in ADAPTERS.values()} == set(METHODS)
+def form(*, sees_time=False, is_clip_at_start=True, without_effect="-", **settings):
+    return Form(settings, sees_time, is_clip_at_start, without_effect)
+
+
+def small_mv_adapter(*, sees_time=True, **settings):
+    small = {"bottleneck_width": 8, "factor_dim": 4, "num_frames": 6, "max_tokens": 12}
+    return form(sees_time=sees_time, **small, **settings)
+
+
+FORMS = {
+    "frozen": {"": form()},
+    "full": {"": form()},
+    "projection": {"": form()},
+    "bitfit": {"": form()},
+    "lora": {
+        "": form(rank=2),
+        "separate and scaled": form(
+            rank=2, alpha=1.0, form="separate", targets=["q", "v", "o"]
+        ),
+    },
+    "adaptformer": {
+        "": form(bottleneck_width=8),
+        "sequential": form(bottleneck_width=8, placement="sequential"),
+        "vision alone": form(bottleneck_width=8, text="none"),
+        "in the paper's form": form(
+            bottleneck_width=8, has_input_norm=True, has_trained_biases=True
+        ),
+    },
+    "convpass": {
+        "": form(bottleneck_width=4),
+        "beside the attention": form(bottleneck_width=4, sites="attention"),
+        "in the paper's form": form(
+            bottleneck_width=4, is_depthwise=True, text="adaptformer", has_input_norm=True
+        ),
+    },
+    "st-adapter": {
+        "": form(sees_time=True, bottleneck_width=8),
+        # Patches that change behind the last attention never reach a class token.
+        "3x3x3 at both sites": form(
+            sees_time=True, without_effect="video.1.of_mlp", bottleneck_width=8, kernel="3x3x3",
+            sites="both", text="none",
+        ),
+    },
+    "cross-modal-adapter": {
+        "": form(bottleneck_width=4, num_shared=8),
+        "in the paper's form": form(
+            bottleneck_width=4, num_shared=8, sites="mlp", has_shared_biases=False,
+            has_input_norm=True,
+        ),
+    },
+    "sequence-transformer": {
+        "": form(sees_time=True, is_clip_at_start=False, num_layers=2, num_positions=6)
+    },
+    "prompts": {"": form(is_clip_at_start=False, num_video=3, num_prefix=2, num_suffix=2)},
+    "mv-adapter": {
+        "": small_mv_adapter(),
+        "authors' init": small_mv_adapter(tying_init="authors", position_init="authors"),
+        "untied": small_mv_adapter(tying="none"),
+        "down-out": small_mv_adapter(tying_position="down-out"),
+        "up-in": small_mv_adapter(tying_position="up-in"),
+        "up-out": small_mv_adapter(tying_position="up-out"),
+        "unshared factor": small_mv_adapter(has_shared_factor=False),
+        "kronecker": small_mv_adapter(tying="kronecker"),
+        "input norm": small_mv_adapter(has_input_norm=True),
+        "biases": small_mv_adapter(has_trained_biases=True),
+        "bottleneck": small_mv_adapter(sees_time=False, depth="bottleneck"),
+        "transformer": small_mv_adapter(depth="transformer"),
+        "no context": small_mv_adapter(has_context_token=False),
+        "video only": small_mv_adapter(text_layers=[], tying="none"),
+        "text only": small_mv_adapter(sees_time=False, video_layers=[], tying="none"),
+    },
+    # examples/method_of_your_own, a method of another package.
+    "ssf": {"": form(), "last layer": form(layers=[-1])},
+}  # fmt: skip
+
+CASES = [
+    pytest.param(name, one, id=f"{name}, {what}" if what else name)
+    for name, forms in FORMS.items()
+    for what, one in forms.items()
+]
+pytestmark = pytest.mark.parametrize(("name", "form"), CASES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _example_method(tmp_path_factory):
+    with example_installed(tmp_path_factory.mktemp("site")):
+        yield
+
+
+def test_every_method_is_held_to_the_promises(name, form):
+    assert set(FORMS) == set(method_names())
+
+
+@pytest.fixture
+def config(name, form):
+    return adapter_config(name, form.settings, "test")
 
 
 @pytest.fixture
@@ -117,10 +152,12 @@ def embed(encoder, videos, captions):
     return encoder.embed_videos(*videos), encoder.embed_tokens(*captions)
 
 
-def test_an_untrained_adapter_changes_no_feature_by_a_bit(encoder, random_clip, videos, captions):
-    if encoder.adapter.config.name in STARTS_ELSEWHERE:
+def test_an_untrained_adapter_changes_no_feature_by_a_bit(
+    encoder, form, random_clip, videos, captions
+):
+    if not form.is_clip_at_start:
         pytest.skip("this method cannot start as the identity")
-    frozen = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    frozen = Encoder(random_clip, build_adapter(adapter_config("frozen", {}, "test"), random_clip))
 
     for ours, theirs in zip(
         embed(encoder, videos, captions), embed(frozen, videos, captions), strict=True
@@ -150,7 +187,7 @@ def test_padding_a_video_changes_nothing(encoder, videos):
     torch.testing.assert_close(padded, alone, atol=rounding(padded.shape[1]), rtol=0)
 
 
-def test_only_methods_that_see_time_notice_the_order_of_frames(encoder, videos, config):
+def test_only_methods_that_see_time_notice_the_order_of_frames(encoder, videos, form):
     move(encoder)
     encoder = in_float64(encoder)
     pixels, mask = videos[0][:1], videos[1][:1]
@@ -158,16 +195,8 @@ def test_only_methods_that_see_time_notice_the_order_of_frames(encoder, videos, 
     forwards = encoder.embed_videos(pixels, mask)
     backwards = encoder.embed_videos(pixels.flip(1), mask)
 
-    sees_time = config.name in KNOWS_ORDER and _stands_in_time(config)
     is_same = torch.allclose(forwards, backwards, atol=rounding(forwards.shape[1]), rtol=0)
-    assert is_same != sees_time
-
-
-def _stands_in_time(config):
-    """Whether this form of a method has its temporal part."""
-    if not isinstance(config, MvAdapterConfig):
-        return True
-    return config.video_layers != () and config.depth != "bottleneck"
+    assert is_same != form.sees_time
 
 
 def test_padded_words_reach_no_feature(encoder, captions):
@@ -193,7 +222,7 @@ def test_padding_a_caption_changes_nothing(encoder, captions):
 
 
 def test_training_moves_every_declared_weight_and_nothing_else(
-    encoder, config, random_clip, videos, captions
+    encoder, form, random_clip, videos, captions
 ):
     parameters = encoder.trainable_parameters()
     # Away from the start, where weights behind a zero cannot move yet.
@@ -211,15 +240,13 @@ def test_training_moves_every_declared_weight_and_nothing_else(
     optimizer.step()
 
     still = {name for name, old in before.items() if torch.equal(old, parameters[name])}
-    assert {name for name in still if not _cannot_matter(name, config)} == set()
+    assert {name for name in still if not _cannot_matter(name, form)} == set()
     assert all(torch.equal(fingerprint[name], t) for name, t in random_clip.weights.items())
 
 
-def _cannot_matter(name, config):
-    """The bias of a key adds the same to all scores of a softmax, and patches that change behind
-    the last attention never reach a class token."""
-    is_behind = config.name == "st-adapter" and name.startswith("video.1.of_mlp")
-    return is_behind or name.endswith("k_proj.bias")
+def _cannot_matter(name, form):
+    """The bias of a key adds the same to all scores of a softmax."""
+    return name.startswith(form.without_effect) or name.endswith("attention.k.bias")
 
 
 def test_no_weight_of_the_backbone_wants_a_gradient(encoder, random_clip):

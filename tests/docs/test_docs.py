@@ -8,6 +8,7 @@ import pytest
 import typer
 
 import mvadapter
+from mvadapter.adapters.methods import METHODS
 from mvadapter.cli.main import app
 
 _ROOT = Path(__file__).parents[2]
@@ -57,8 +58,11 @@ def test_every_name_imported_in_a_guide_is_public(block):
 
 def test_every_public_name_is_in_the_reference():
     reference = (_ROOT / "docs" / "reference" / "python.md").read_text()
+    # The build writes the page of the methods from this list.
+    written = {path.partition(":")[2] for path in METHODS.values()}
 
     missing = [name for name in mvadapter.__all__ if f"mvadapter.{name}" not in reference]
+    missing = [name for name in missing if name not in written]
 
     assert missing == []
 

@@ -4,8 +4,9 @@ import json
 
 from rich.console import Console
 
-from commands import run_command, run_process
-from mvadapter.adapters.build import METHODS
+from commands import run_process
+from mvadapter.adapters.methods import METHODS
+from mvadapter.adapters.methods.full import FullConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.cli import console
 
@@ -18,7 +19,7 @@ def test_every_method_that_fits_is_listed_with_what_it_trains():
 
     found = {row.pop("name"): row for row in json.loads(done.stdout)}
     assert found.keys() == NAMES
-    assert found["full"]["what"] == METHODS["full"]
+    assert found["full"]["what"] == FullConfig.what
     assert (found["full"]["trainable"], found["full"]["share_percent"]) == (2_614_785, 100.0)
     assert (found["frozen"]["trainable"], found["frozen"]["share_percent"]) == (0, 0.0)
     assert found["projection"]["trainable"] == 40_960

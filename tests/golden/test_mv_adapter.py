@@ -184,22 +184,22 @@ def openai_biases(backbone):
     """Every bias of the CLIP, raised by 1, under the names and in the layout of OpenAI's code."""
     weights = {name: tensor + 1 for name, tensor in backbone.weights.items()}
     biases = {
-        "clip.visual.ln_pre.bias": weights["vision_model.pre_layrnorm.bias"],
-        "clip.visual.ln_post.bias": weights["vision_model.post_layernorm.bias"],
-        "clip.ln_final.bias": weights["text_model.final_layer_norm.bias"],
+        "clip.visual.ln_pre.bias": weights["vision.norm_in.bias"],
+        "clip.visual.ln_post.bias": weights["vision.norm_out.bias"],
+        "clip.ln_final.bias": weights["text.norm_out.bias"],
     }
-    for tower, theirs in (("vision_model", "clip.visual."), ("text_model", "clip.")):
+    for tower, theirs in (("vision", "clip.visual."), ("text", "clip.")):
         for layer in range(2):
-            ours = f"{tower}.encoder.layers.{layer}"
+            ours = f"{tower}.blocks.{layer}"
             block = f"{theirs}transformer.resblocks.{layer}"
             biases |= {
-                f"{block}.ln_1.bias": weights[f"{ours}.layer_norm1.bias"],
-                f"{block}.ln_2.bias": weights[f"{ours}.layer_norm2.bias"],
-                f"{block}.attn.out_proj.bias": weights[f"{ours}.self_attn.out_proj.bias"],
+                f"{block}.ln_1.bias": weights[f"{ours}.norm1.bias"],
+                f"{block}.ln_2.bias": weights[f"{ours}.norm2.bias"],
+                f"{block}.attn.out_proj.bias": weights[f"{ours}.attention.o.bias"],
                 f"{block}.attn.in_proj_bias": torch.cat(
-                    [weights[f"{ours}.self_attn.{part}_proj.bias"] for part in "qkv"]
+                    [weights[f"{ours}.attention.{part}.bias"] for part in "qkv"]
                 ),
-                f"{block}.mlp.c_fc.bias": weights[f"{ours}.mlp.fc1.bias"],
-                f"{block}.mlp.c_proj.bias": weights[f"{ours}.mlp.fc2.bias"],
+                f"{block}.mlp.c_fc.bias": weights[f"{ours}.mlp.in.bias"],
+                f"{block}.mlp.c_proj.bias": weights[f"{ours}.mlp.out.bias"],
             }
     return biases

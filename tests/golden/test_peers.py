@@ -38,7 +38,7 @@ PEERS = {
     "convpass": (
         lambda: FrameBypass(ConvpassConfig(bottleneck_width=8, scale=1.0), WIDTH),
         _OF_CONVPASS,
-        (),
+        (LAYOUT,),
     ),
     "st_adapter": (lambda: StModule(WIDTH, 12, "3x1x1"), _OF_ST_ADAPTER, (LAYOUT,)),
     "st_adapter_333": (lambda: StModule(WIDTH, 12, "3x3x3"), _OF_ST_ADAPTER, (LAYOUT,)),

@@ -2,12 +2,14 @@
 
 The promises, tested for every method in tests/contract:
 
-1. untrained, it changes no feature by a single bit (the methods that cannot say so in their docs);
+1. untrained, it changes no feature by a single bit (the docstring of a method that cannot has the
+   reason);
 2. exactly `Adapter.trainable_parameters` train, and exactly they are saved;
 3. padded frames and words never reach a feature;
 4. the backbone stays as it is.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
@@ -24,8 +26,8 @@ Layers: TypeAlias = Literal["all"] | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MethodConfig:
-    """What the configurations of all methods share."""
+class MethodConfig(ABC):
+    """The settings of a method: a frozen dataclass with a field for each, and `build`."""
 
     name: ClassVar[str]
     """The method's name on the command line and in files."""
@@ -33,6 +35,14 @@ class MethodConfig:
     """What it is, in a few words for people."""
     default_learning_rate: ClassVar[float] = 2e-3
     """The learning rate where none is given (docs/study.md)."""
+
+    @abstractmethod
+    def build(self, backbone: Backbone) -> "Adapter":
+        """Make the untrained adapter, its weights float32; `build_adapter` moves it to the device.
+
+        Raises:
+            ConfigError: A setting does not fit this CLIP.
+        """
 
 
 class Adapter(nn.Module):
@@ -74,6 +84,13 @@ class Adapter(nn.Module):
         """Replace the projected features of the frames, the last site before they are pooled."""
         return frames
 
+    def weight_changes(self) -> dict[str, Tensor]:
+        """What to add to weights of CLIP, by their full names, to have this adapter merged.
+
+        Empty for a method that stands beside CLIP's weights, which cannot be merged.
+        """
+        return {}
+
     @property
     def backbone_weights(self) -> dict[str, nn.Parameter]:
         """This adapter's own float32 copies of CLIP weights, by their full names."""
@@ -106,7 +123,7 @@ def copies_of(names: Iterable[str], backbone: Backbone) -> dict[str, nn.Paramete
 
 
 def bias_copies(backbone: Backbone, *, are_trained: bool) -> dict[str, nn.Parameter]:
-    """Copies of every bias of CLIP, for a method whose settings say that they train too."""
+    """Copies of every bias of CLIP, for a method whose settings let them train too."""
     return copies_of(backbone.bias_names if are_trained else (), backbone)
 
 

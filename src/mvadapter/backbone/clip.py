@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from mvadapter.backbone.families import FAMILIES
+from mvadapter.backbone.family import Family
 from mvadapter.backbone.recipe_files import read_pixel_recipe, read_text_recipe
 from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
 from mvadapter.backbone.source import (
@@ -23,7 +25,7 @@ from mvadapter.backbone.source import (
     unreadable,
 )
 from mvadapter.backbone.tokens import CaptionTokenizer
-from mvadapter.backbone.towers import Activation, TextShape, VisionShape
+from mvadapter.backbone.towers import TextShape, VisionShape
 from mvadapter.errors import BackboneError, ConfigError
 
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -47,7 +49,8 @@ class Backbone:
     captions: TextRecipe
     """How captions become token ids."""
     weights: Mapping[str, Tensor]
-    """All tensors under the full names that transformers gives them; none wants a gradient."""
+    """All tensors by name, such as ``vision.blocks.3.attention.q.weight``; the same names for every
+    kind of CLIP. None wants a gradient."""
 
     @classmethod
     def load(
@@ -73,21 +76,24 @@ class Backbone:
             raise ConfigError(f"dtype must be torch.float32 or torch.bfloat16, got {dtype}")
         _check_device(device)
         source = source_of(str(name_or_path))
-        config = read_config(source)
-        vision, text = _shapes(config, source)
+        family, config = read_config(source)
+        try:
+            vision, text = family.shapes(config)
+        except ConfigError as error:
+            raise BackboneError(f"{source}: config.json: {error}") from error
         files = find_companions(source)
-        pixels = read_pixel_recipe(files, vision.image_px)
+        pixels = read_pixel_recipe(files, family.default_pixels(vision.image_px))
         captions = read_text_recipe(files, text.num_positions)
         weights = {
             # Rounded to bfloat16, the logarithm of 100 would be that of 98.9.
             name: tensor.to(device, torch.float32 if name == "logit_scale" else dtype)
-            for name, tensor in _read_weights(source, config).items()
+            for name, tensor in family.renamed(_read_weights(source, family, config), vision, text)
         }
         return cls(
             name=str(name_or_path),
             vision=vision,
             text=text,
-            dim=weights["text_projection.weight"].shape[0],
+            dim=weights["text.projection.weight"].shape[0],
             pixels=pixels,
             captions=captions,
             weights=weights,
@@ -101,7 +107,7 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         """The precision of all weights but ``logit_scale``, which is float32 always."""
-        return self.weights["visual_projection.weight"].dtype
+        return self.weights["vision.projection.weight"].dtype
 
     @property
     def num_weights(self) -> int:
@@ -153,11 +159,11 @@ def _check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
 
 
-def read_config(source: str) -> CLIPConfig:
-    """Read a CLIP's config.json.
+def read_config(source: str) -> tuple[Family, PreTrainedConfig]:
+    """Read config.json, and which kind of dual encoder it describes.
 
     Raises:
-        BackboneError: It is not there, not a CLIP's, or damaged.
+        BackboneError: It is not there, of no known kind, or damaged.
     """
     check_source(source)
     try:
@@ -165,14 +171,15 @@ def read_config(source: str) -> CLIPConfig:
             fields: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
     except (OSError, ValueError) as error:
         raise BackboneError(unreadable(source, error)) from error
-    if fields.get("model_type") != "clip":
+    kind = fields.get("model_type")
+    if kind not in FAMILIES:
         raise BackboneError(
-            f"{source}: not a CLIP; config.json has model_type {fields.get('model_type')!r}, "
-            f"expected 'clip'"
+            f"{source}: not a CLIP; config.json has model_type {kind!r}, "
+            f"expected {' or '.join(map(repr, FAMILIES))}"
         )
     _make_square(fields.get("vision_config"), source)
     try:
-        return CLIPConfig.from_dict(fields)
+        return FAMILIES[kind], FAMILIES[kind].config_class.from_dict(fields)
     # transformers checks fields with exceptions that have no base in common.
     except Exception as error:
         raise BackboneError(unreadable(source, error)) from error
@@ -200,11 +207,16 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _read_weights(source: str, config: CLIPConfig) -> dict[str, Tensor]:
+def _read_weights(source: str, family: Family, config: PreTrainedConfig) -> dict[str, Tensor]:
+    """All tensors, by transformers' names.
+
+    Raises:
+        BackboneError: They are not there, damaged or incomplete.
+    """
     # transformers would draw a bar over whatever the caller shows.
     transformers_logging.disable_progress_bar()
     try:
-        loaded: Any = CLIPModel.from_pretrained(
+        loaded: Any = family.model_class.from_pretrained(
             source,
             config=config,
             dtype=torch.float32,
@@ -220,46 +232,4 @@ def _read_weights(source: str, config: CLIPConfig) -> dict[str, Tensor]:
             f"{source}: {len(missing)} weights are missing, {missing[0]} among them; the folder is "
             f"incomplete or holds another model"
         )
-    return {
-        name: tensor.detach()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("position_ids")
-    }
-
-
-def _shapes(config: CLIPConfig, source: str) -> tuple[VisionShape, TextShape]:
-    vision: Any = config.vision_config
-    text: Any = config.text_config
-    for tower in (vision, text):
-        if tower.hidden_act not in ("quick_gelu", "gelu"):
-            raise BackboneError(
-                f"{source}: activation {tower.hidden_act!r} is not known; "
-                f"CLIP uses quick_gelu or gelu"
-            )
-    if vision.image_size % vision.patch_size:
-        raise BackboneError(
-            f"{source}: config.json has image_size {vision.image_size}, which is no multiple of "
-            f"patch_size {vision.patch_size}"
-        )
-    return (
-        VisionShape(
-            prefix="vision_model",
-            width=vision.hidden_size,
-            num_layers=vision.num_hidden_layers,
-            num_heads=vision.num_attention_heads,
-            norm_epsilon=vision.layer_norm_eps,
-            activation=cast("Activation", vision.hidden_act),
-            image_px=vision.image_size,
-            patch_px=vision.patch_size,
-        ),
-        TextShape(
-            prefix="text_model",
-            width=text.hidden_size,
-            num_layers=text.num_hidden_layers,
-            num_heads=text.num_attention_heads,
-            norm_epsilon=text.layer_norm_eps,
-            activation=cast("Activation", text.hidden_act),
-            num_positions=text.max_position_embeddings,
-            end_token_id=text.eos_token_id,
-        ),
-    )
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}

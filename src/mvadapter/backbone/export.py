@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import CLIPModel
 
 from mvadapter.backbone.clip import Backbone, read_config
 from mvadapter.backbone.source import find_companions
@@ -27,13 +26,15 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
         BackboneError: The CLIP's own files can no longer be read.
         OSError: The folder cannot be written to.
     """
-    model: Any = CLIPModel(read_config(backbone.source))
+    family, config = read_config(backbone.source)
+    model: Any = family.model_class(config)
     companions = find_companions(backbone.source)
-    model.load_state_dict(dict(weights))
+    names = family.weight_names(backbone.vision, backbone.text)
+    model.load_state_dict({theirs: weights[ours] for ours, theirs in names.items()})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-        whole = Path(aside) / "clip"
-        model.save_pretrained(whole)
+        written = Path(aside) / "clip"
+        model.save_pretrained(written)
         for name, path in companions.items():
-            shutil.copyfile(path, whole / name)
-        whole.replace(folder)
+            shutil.copyfile(path, written / name)
+        written.replace(folder)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from mvadapter.backbone.recipes import (
-    OPENAI_MEAN,
-    OPENAI_STD,
     Channels,
     Fit,
     Interpolation,
@@ -33,12 +31,12 @@ _STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_conve
 _SQUARE_FLAGS = ("default_to_square", "use_square_size")
 
 
-def read_pixel_recipe(files: Mapping[str, Path], image_px: int) -> PixelRecipe:
-    """Read how a CLIP wants its pixels; without a file, OpenAI's way.
+def read_pixel_recipe(files: Mapping[str, Path], default: PixelRecipe) -> PixelRecipe:
+    """Read how a CLIP wants its pixels.
 
     Args:
         files: The CLIP's own files by name, those that are there.
-        image_px: The side of the picture that the vision tower takes.
+        default: The recipe without such a file, for the size that the vision tower takes.
 
     Raises:
         BackboneError: A file is no JSON, or asks for what is not supported here.
@@ -49,10 +47,10 @@ def read_pixel_recipe(files: Mapping[str, Path], image_px: int) -> PixelRecipe:
             where = f"{nested}: image_processor"
             if not isinstance(table["image_processor"], dict):
                 raise BackboneError(f"{where}: expected an object")
-            return _PixelSettings(table["image_processor"], where).recipe(image_px)
+            return _PixelSettings(table["image_processor"], where, default).recipe()
     if flat := files.get("preprocessor_config.json"):
-        return _PixelSettings(_read_table(flat), str(flat)).recipe(image_px)
-    return PixelRecipe.openai(image_px)
+        return _PixelSettings(_read_table(flat), str(flat), default).recipe()
+    return default
 
 
 def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecipe:
@@ -91,22 +89,23 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
 class _PixelSettings:
     """The table of a CLIP's image processor; None stands for an absent key, as in transformers."""
 
-    def __init__(self, table: Mapping[str, Any], where: str) -> None:
+    def __init__(self, table: Mapping[str, Any], where: str, default: PixelRecipe) -> None:
         self._table = {key: value for key, value in table.items() if value is not None}
         self._where = where
+        self._default = default
 
-    def recipe(self, image_px: int) -> PixelRecipe:
+    def recipe(self) -> PixelRecipe:
         self._check_steps()
         if not self._does("do_normalize"):
             mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         else:
             mean, std = (
-                self._channels("image_mean", OPENAI_MEAN),
-                self._channels("image_std", OPENAI_STD),
+                self._channels("image_mean", self._default.mean),
+                self._channels("image_std", self._default.std),
             )
             if min(std) <= 0:
                 self._refuse("image_std", "three numbers above 0 are supported")
-        return PixelRecipe(resize=self._resize(image_px), mean=mean, std=std)
+        return PixelRecipe(resize=self._resize(), mean=mean, std=std)
 
     def _check_steps(self) -> None:
         for key in _TYPE_KEYS:
@@ -124,7 +123,8 @@ class _PixelSettings:
         if not _is_number(factor) or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
             self._refuse("rescale_factor", "1/255 is supported")
 
-    def _resize(self, image_px: int) -> Resize:
+    def _resize(self) -> Resize:
+        image_px = self._default.resize.size_px
         resample = self._table.get("resample", 3)
         if not _is_integer(resample) or resample not in _INTERPOLATIONS:
             self._refuse("resample", "2 (bilinear) and 3 (bicubic) are supported")
@@ -168,7 +168,7 @@ class _PixelSettings:
     def _channels(self, key: str, default: Channels) -> Channels:
         values = self._table.get(key, default)
         is_triple = isinstance(values, list | tuple) and len(values) == 3
-        if not is_triple or not all(_is_number(one) and math.isfinite(one) for one in values):
+        if not is_triple or not all(_is_number(one) for one in values):
             self._refuse(key, "three numbers are expected")
         red, green, blue = (float(one) for one in values)
         return red, green, blue
@@ -187,7 +187,10 @@ def _is_integer(value: object) -> TypeGuard[int]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # False for NaN too, and for integers that no float can hold.
+    return -1e300 < value < 1e300
 
 
 def _tokenizer_definition(files: Mapping[str, Path]) -> Any:  # noqa: ANN401 - JSON of any shape

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mvadapter.errors import ConfigError
+
 Fit: TypeAlias = Literal["crop", "squash"]
 Interpolation: TypeAlias = Literal["bicubic", "bilinear"]
 Channels: TypeAlias = tuple[float, float, float]
@@ -26,6 +28,14 @@ class Resize:
     """``"crop"`` keeps the proportions and cuts the middle out; ``"squash"`` keeps the complete
     frame and changes its proportions."""
     interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.size_px < 1:
+            raise ConfigError(f"size_px must be at least 1, got {self.size_px}")
+        if self.short_side_px < self.size_px:
+            raise ConfigError(
+                f"short_side_px must be at least size_px ({self.size_px}), got {self.short_side_px}"
+            )
 
     @classmethod
     def crop(cls, size_px: int) -> "Resize":

@@ -1,13 +1,14 @@
-"""Where an adapter may stand in a block of CLIP, and what it is told there."""
+"""Where an adapter may stand in a block of CLIP, and what it is given there."""
 
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mvadapter.shapes import FrameMask, Tokens
 
-Projection: TypeAlias = Literal["q", "k", "v", "o"]
+AttentionProjection: TypeAlias = Literal["q", "k", "v", "o"]
 """One of the four linear maps of an attention layer; ``o`` is the output projection."""
 
 
@@ -18,10 +19,18 @@ class FrameLayout:
     num_videos: int
     num_frames: int
     mask: FrameMask
+    num_class_tokens: int = 1
+    """How many tokens stand before the patches of each frame."""
+
+    def split(
+        self, tokens: Float[Tensor, "*row token width"]
+    ) -> tuple[Float[Tensor, "*row class_token width"], Float[Tensor, "*row patch width"]]:
+        """Part the tokens of frames into class tokens and patches, in that order."""
+        return tokens[..., : self.num_class_tokens, :], tokens[..., self.num_class_tokens :, :]
 
 
 Layout = TypeVar("Layout", bound=FrameLayout | Tensor)
-"""What a site is told: a `FrameLayout` in the vision tower, the `TokenMask` in the text tower."""
+"""What a site is given: a `FrameLayout` in the vision tower, the `TokenMask` in the text tower."""
 
 
 class BlockAdapter(nn.Module, Generic[Layout]):
@@ -46,7 +55,7 @@ class BlockAdapter(nn.Module, Generic[Layout]):
         """Replace the residual stream before the attention half of the block."""
         return tokens
 
-    def on_projection(self, projection: Projection, tokens: Tokens) -> Tokens | None:  # noqa: ARG002
+    def on_projection(self, projection: AttentionProjection, tokens: Tokens) -> Tokens | None:  # noqa: ARG002
         """Add to the output of one of the attention's linear maps, given its input."""
         return None
 

@@ -33,8 +33,9 @@ class CaptionTokenizer:
             )
         try:
             tokenizer = CLIPTokenizer.from_pretrained(name_or_path)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        # transformers and tokenizers raise exceptions that have no base in common.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise BackboneError(
                 f"{name_or_path}: the tokenizer cannot be read: {reason}"
             ) from error
@@ -44,7 +45,7 @@ class CaptionTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         if not recipe.is_lowercased:
-            # transformers' CLIPTokenizer lowers the case whatever the folder says.
+            # transformers' CLIPTokenizer lowers the case of every CLIP.
             self._tokenizer.normalizer = normalizers.Sequence(
                 [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
             )

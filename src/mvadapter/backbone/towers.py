@@ -1,12 +1,12 @@
 """Pixels or token ids in, projected features out: our own run of CLIP's two towers.
 
-Everything is a pure function of a mapping from full weight names (as transformers names them) to
-tensors. The same code thus runs the frozen backbone and a copy in which some weights are trained.
+Everything is a pure function of a mapping from full weight names to tensors. The same code thus
+runs the frozen backbone and a copy in which some weights are trained.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, assert_never
+from typing import ClassVar, Generic, Literal, TypeAlias, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mvadapter.backbone.sites import BlockAdapter, FrameLayout, Layout, Projection
+from mvadapter.backbone.sites import AttentionProjection, BlockAdapter, FrameLayout, Layout
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import (
     CaptionEmbeddings,
@@ -38,7 +38,7 @@ _HAS_AMX = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
 class TowerShape:
     """What one tower looks like; ``prefix`` is the first part of its weights' names."""
 
-    prefix: Literal["vision_model", "text_model"]
+    prefix: ClassVar[Literal["vision", "text"]]
     width: int
     num_layers: int
     num_heads: int
@@ -50,13 +50,19 @@ class TowerShape:
 class VisionShape(TowerShape):
     """The vision tower, with the picture it expects."""
 
+    prefix = "vision"
+
     image_px: int
     patch_px: int
+    num_class_tokens: int
+    """How many tokens stand before the patches; the first one's output is the frame's feature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextShape(TowerShape):
     """The text tower, with the captions it expects."""
+
+    prefix = "text"
 
     num_positions: int
     end_token_id: int
@@ -97,26 +103,31 @@ def run_vision(
             f"this CLIP expects frames of {shape.image_px} x {shape.image_px} px, got {height} x "
             f"{width}; make them with to_pixels(images, backbone.pixels)"
         )
-    embeddings = "vision_model.embeddings"
-    patch_weight = weights[f"{embeddings}.patch_embedding.weight"]
+    patch_weight = weights["vision.patches.weight"]
     patches = F.conv2d(
         pixels.flatten(0, 1).to(patch_weight.dtype), patch_weight, stride=shape.patch_px
     )
     patches = patches.flatten(2).transpose(1, 2)  # row width patch -> row patch width
-    class_token = weights[f"{embeddings}.class_embedding"].to(patches.dtype)
-    tokens = torch.cat([class_token.expand(len(patches), 1, -1), patches], dim=1)
-    tokens = tokens + weights[f"{embeddings}.position_embedding.weight"]
-    tokens = _norm(tokens, weights, "vision_model.pre_layrnorm", shape.norm_epsilon)
+    class_tokens = weights["vision.class_token"].to(patches.dtype)
+    class_tokens = class_tokens.expand(len(patches), shape.num_class_tokens, -1)
+    tokens = torch.cat([class_tokens, patches], dim=1) + weights["vision.positions"]
+    tokens = _norm(tokens, weights, "vision.norm_in", shape.norm_epsilon)
+    layout = FrameLayout(
+        num_videos=num_videos,
+        num_frames=num_frames,
+        mask=mask,
+        num_class_tokens=shape.num_class_tokens,
+    )
     run = TowerRun(
         weights=weights,
         blocks=blocks,
-        layout=FrameLayout(num_videos=num_videos, num_frames=num_frames, mask=mask),
+        layout=layout,
         is_causal=False,
         is_checkpointed=is_checkpointed,
     )
-    tokens = _run_blocks(tokens, shape, run)
-    pooled = _norm(tokens[:, 0], weights, "vision_model.post_layernorm", shape.norm_epsilon)
-    features = F.linear(pooled, weights["visual_projection.weight"])
+    class_tokens, _ = layout.split(_run_blocks(tokens, shape, run))
+    pooled = _norm(class_tokens[:, 0], weights, "vision.norm_out", shape.norm_epsilon)
+    features = F.linear(pooled, weights["vision.projection.weight"])
     return features.unflatten(0, (num_videos, num_frames))
 
 
@@ -142,9 +153,8 @@ def run_text(
             f"captions have {num_tokens} tokens, but this CLIP has positions for "
             f"{shape.num_positions}; set max_tokens to at most {shape.num_positions}"
         )
-    embeddings = "text_model.embeddings"
-    tokens = F.embedding(token_ids, weights[f"{embeddings}.token_embedding.weight"])
-    tokens = tokens + weights[f"{embeddings}.position_embedding.weight"][:num_tokens]
+    tokens = F.embedding(token_ids, weights["text.words"])
+    tokens = tokens + weights["text.positions"][:num_tokens]
     run = TowerRun(
         weights=weights,
         blocks=blocks,
@@ -154,8 +164,8 @@ def run_text(
     )
     tokens = _run_blocks(tokens, shape, run)
     ends = tokens[torch.arange(len(tokens), device=tokens.device), _end(token_ids, mask, shape)]
-    pooled = _norm(ends, weights, "text_model.final_layer_norm", shape.norm_epsilon)
-    return F.linear(pooled, weights["text_projection.weight"])
+    pooled = _norm(ends, weights, "text.norm_out", shape.norm_epsilon)
+    return F.linear(pooled, weights["text.projection.weight"])
 
 
 def quick_gelu(hidden: Tensor) -> Tensor:
@@ -185,21 +195,21 @@ def _run_blocks(tokens: Tokens, shape: TowerShape, run: TowerRun[Layout]) -> Tok
 
 def _run_block(tokens: Tokens, layer: int, shape: TowerShape, run: TowerRun[Layout]) -> Tokens:
     adapter = run.blocks.get(layer)
-    name = f"{shape.prefix}.encoder.layers.{layer}"
+    name = f"{shape.prefix}.blocks.{layer}"
     if adapter is not None:
         tokens = adapter.before_attention(tokens, run.layout).to(tokens.dtype)
 
-    normed = _norm(tokens, run.weights, f"{name}.layer_norm1", shape.norm_epsilon)
-    attended = _attention(normed, f"{name}.self_attn", shape, run, adapter)
+    normed = _norm(tokens, run.weights, f"{name}.norm1", shape.norm_epsilon)
+    attended = _attention(normed, f"{name}.attention", shape, run, adapter)
     tokens = tokens + attended
     if adapter is not None:
         tokens = _add(tokens, adapter.after_attention(attended, run.layout))
         tokens = _add(tokens, adapter.beside_attention(normed, run.layout))
         tokens = adapter.before_mlp(tokens, run.layout).to(tokens.dtype)
 
-    normed = _norm(tokens, run.weights, f"{name}.layer_norm2", shape.norm_epsilon)
-    hidden = _activate(_linear(normed, run.weights, f"{name}.mlp.fc1"), shape.activation)
-    output = _linear(hidden, run.weights, f"{name}.mlp.fc2")
+    normed = _norm(tokens, run.weights, f"{name}.norm2", shape.norm_epsilon)
+    hidden = _activate(_linear(normed, run.weights, f"{name}.mlp.in"), shape.activation)
+    output = _linear(hidden, run.weights, f"{name}.mlp.out")
     if adapter is None:
         return tokens + output
     beside = adapter.beside_mlp(tokens, normed, run.layout)
@@ -215,8 +225,8 @@ def _attention(
     run: TowerRun[Layout],
     adapter: BlockAdapter[Layout] | None,
 ) -> Tokens:
-    def project(projection: Projection, module: str, tokens: Tokens) -> Tokens:
-        output = _linear(tokens, run.weights, f"{name}.{module}")
+    def project(projection: AttentionProjection, tokens: Tokens) -> Tokens:
+        output = _linear(tokens, run.weights, f"{name}.{projection}")
         return (
             output if adapter is None else _add(output, adapter.on_projection(projection, tokens))
         )
@@ -225,12 +235,12 @@ def _attention(
         return tokens.unflatten(-1, (shape.num_heads, -1)).transpose(1, 2)
 
     attended = _attend(
-        heads(project("q", "q_proj", normed)),
-        heads(project("k", "k_proj", normed)),
-        heads(project("v", "v_proj", normed)),
+        heads(project("q", normed)),
+        heads(project("k", normed)),
+        heads(project("v", normed)),
         is_causal=run.is_causal,
     )
-    return project("o", "out_proj", attended.transpose(1, 2).flatten(2))
+    return project("o", attended.transpose(1, 2).flatten(2))
 
 
 def _attend(queries: Heads, keys: Heads, values: Heads, *, is_causal: bool) -> Heads:

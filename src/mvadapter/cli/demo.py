@@ -1,10 +1,12 @@
 """``mvadapter demo``: the whole path, from videos that it draws to searches that it answers."""
 
+import json
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from mvadapter.errors import ConfigError
 if TYPE_CHECKING:
     from mvadapter.data.records import Record
     from mvadapter.encoder.encode import Encoder
+    from mvadapter.evaluation.bootstrap import Interval
     from mvadapter.index.moments import Moment
     from mvadapter.synthetic.stories import Need
 
@@ -34,26 +37,69 @@ SETTINGS: dict[str, Any] = {
     # The last epoch is kept: nothing is chosen, so every video can train.
     "train.holdout_percent": 0.0,
     "train.seed": _SEED,
-    # Not "auto", which looks at the clock: the same numbers each time.
+    # Not "auto": the same numbers on every processor, but for the rounding of sums.
     "train.precision": "float32",
 }
 _QUERIES = 3
 _FOUND = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredMethod:
+    """One method on the test videos; intervals are in percent, over pairs of twins."""
+
+    text_to_video_recall_at_1: "Interval"
+    video_to_text_recall_at_1: "Interval"
+    reversal_accuracy: "Interval"
+    num_trainable: int
+    share_percent: float
+    """Trained weights in percent of the CLIP's."""
+    training_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundVideo:
+    """A video that a search found."""
+
+    video: str
+    caption: str
+    start_seconds: float
+    end_seconds: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A query, and what it found."""
+
+    query: str
+    found: tuple[FoundVideo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What the demo measured and found."""
+
+    test_videos: int
+    methods: dict[str, MeasuredMethod]
+    searches: tuple[Search, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return asdict(self)
+
+
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where everything goes; made anew each time.")
+        Path, typer.Option("--output", "-o", help="Output folder; overwritten on each run.")
     ] = Path("demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Draw videos, adapt the tiny CLIP to them, measure, index and search: the whole path."""
+    """Draw videos, adapt the tiny CLIP to them, measure, index and search: the complete path."""
     began = time.monotonic()
     _make_room(output)
 
-    from mvadapter.adapters.build import build_adapter
-    from mvadapter.adapters.methods.frozen import FrozenConfig
-    from mvadapter.backbone.clip import Backbone
     from mvadapter.data.table import read_table
     from mvadapter.embedding.inputs import Inputs
     from mvadapter.encoder.checkpoint import load_adapter
@@ -69,32 +115,27 @@ def demo(
     records = read_table(write_videos(test, output / "videos", "test"))
 
     console.say(f"2 of 5: measuring the frozen CLIP on {len(records)} test videos")
-    backbone = Backbone.load("tiny")
     inputs = Inputs(num_frames=SAMPLED_FRAMES, max_tokens=MAX_TOKENS)
-    frozen = Encoder(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
-    methods = {"frozen": measure(frozen, records)}
+    frozen = Encoder.load("tiny", inputs=inputs)
+    methods = {"frozen": _measure(frozen, records)}
 
     console.say(f"3 of 5: training MV-Adapter on {len(train)} other videos")
-    seconds = train_on(train_table, output / "adapter")
+    seconds = _train_on(train_table, output / "adapter")
 
     console.say("4 of 5: measuring MV-Adapter on the same test videos")
-    adapted = load_adapter(output / "adapter", backbone)
-    methods["mv-adapter"] = measure(adapted, records) | {"training_seconds": seconds}
+    adapted = load_adapter(output / "adapter", frozen.backbone)
+    methods["mv-adapter"] = replace(_measure(adapted, records), training_seconds=seconds)
 
     console.say("5 of 5: indexing the test videos and searching them")
-    searches = _search(adapted, records, output)
-    result = {
-        "test_videos": len(records),
-        "methods": methods,
-        "searches": searches,
-        "seconds": time.monotonic() - began,
-    }
-
-    import json
-
-    write_text(output / _RESULT, json.dumps(result, indent=2) + "\n")
+    result = DemoResult(
+        test_videos=len(records),
+        methods=methods,
+        searches=tuple(_search(adapted, records, output)),
+        seconds=time.monotonic() - began,
+    )
+    write_text(output / _RESULT, json.dumps(result.to_dict(), indent=2) + "\n")
     if as_json:
-        console.print_json(result)
+        console.print_json(result.to_dict())
     else:
         _print_result(result, output)
 
@@ -116,21 +157,15 @@ def _make_room(output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = None) -> float:
-    """Train on drawn videos and give the seconds it took.
-
-    Args:
-        table: What `write_videos` wrote.
-        folder: The adapter folder.
-        settings: What takes the place of the demo's settings.
-    """
+def _train_on(table: Path, folder: Path) -> float:
+    """Train on drawn videos and return the seconds it took."""
     from mvadapter.data.table import read_table
     from mvadapter.synthetic.stories import SAMPLED_FRAMES
     from mvadapter.training.loop import RunOptions, train_recipe
     from mvadapter.training.recipe import read_recipe
 
     inputs = {"inputs.num_frames": SAMPLED_FRAMES, "inputs.max_tokens": MAX_TOKENS}
-    recipe = read_recipe(None, {"data.path": str(table), **inputs, **SETTINGS, **(settings or {})})
+    recipe = read_recipe(None, {"data.path": str(table), **inputs, **SETTINGS})
     started = time.monotonic()
     with console.progress("training") as advance:
         options = RunOptions(
@@ -140,10 +175,8 @@ def train_on(table: Path, folder: Path, settings: Mapping[str, Any] | None = Non
     return time.monotonic() - started
 
 
-def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
-    """Measure both directions and reversal accuracy on drawn videos, in percent."""
-    from dataclasses import asdict
-
+def _measure(encoder: "Encoder", records: "Sequence[Record]") -> MeasuredMethod:
+    """Measure both directions and reversal accuracy on drawn videos."""
     import numpy as np
 
     from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
@@ -157,27 +190,24 @@ def measure(encoder: "Encoder", records: "Sequence[Record]") -> dict[str, Any]:
     embedded = embed_records(encoder, records, frames, options)
     reversal = measure_reversal(encoder, records, frames, embedded, reverse_caption, options)
     ranks = retrieval_ranks(embedded.scores, embedded.caption_video)
-    hits = {
-        "text_to_video_recall_at_1": ranks.text_to_video.hits(1),
-        "video_to_text_recall_at_1": ranks.video_to_text.hits(1),
-        "reversal_accuracy": reversal.numpy(),
-    }
-    # A video and its twin are no two pieces of evidence; each has one caption.
+    # A video and its twin are not independent; each has one caption.
     twins = np.unique([record.unit for record in embedded.kept], return_inverse=True)[1]
     num_trainable = sum(p.numel() for p in encoder.trainable_parameters().values())
-    return {
-        **{
-            name: asdict(bootstrap_interval(100 * values, group=twins))
-            for name, values in hits.items()
-        },
-        "num_trainable": num_trainable,
-        "share_percent": 100 * num_trainable / encoder.backbone.num_weights,
-        "training_seconds": 0.0,
-    }
+    return MeasuredMethod(
+        text_to_video_recall_at_1=bootstrap_interval(
+            100 * ranks.text_to_video.hits(1), group=twins
+        ),
+        video_to_text_recall_at_1=bootstrap_interval(
+            100 * ranks.video_to_text.hits(1), group=twins
+        ),
+        reversal_accuracy=bootstrap_interval(100 * reversal.numpy(), group=twins),
+        num_trainable=num_trainable,
+        share_percent=100 * num_trainable / encoder.backbone.num_weights,
+    )
 
 
-def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> list[dict[str, Any]]:
-    """Index the test videos, ask for one of each kind, and draw what is found."""
+def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> "Iterator[Search]":
+    """Index the test videos, search for one of each kind, and draw what is found."""
     from mvadapter.evaluation.picture import Strip, write_picture
     from mvadapter.index.video_index import VideoIndex
     from mvadapter.video.decode import read_segment
@@ -199,66 +229,64 @@ def _search(encoder: "Encoder", records: "Sequence[Record]", output: Path) -> li
 
     pictures = [(query, [strip(moment) for moment in found[query]]) for query in queries]
     write_picture(output / "searches.png", pictures)
-    return [
-        {
-            "query": query,
-            "found": [
-                {
-                    "video": moment.path.name,
-                    "caption": own[moment.path.resolve()],
-                    "start_seconds": moment.start_seconds,
-                    "end_seconds": moment.end_seconds,
-                    "score": moment.score,
-                }
+    for query, moments in found.items():
+        yield Search(
+            query=query,
+            found=tuple(
+                FoundVideo(
+                    video=moment.path.name,
+                    caption=own[moment.path.resolve()],
+                    start_seconds=moment.start_seconds,
+                    end_seconds=moment.end_seconds,
+                    score=moment.score,
+                )
                 for moment in moments
-            ],
-        }
-        for query, moments in found.items()
-    ]
+            ),
+        )
 
 
-def _print_result(result: dict[str, Any], output: Path) -> None:
+def _print_result(result: DemoResult, output: Path) -> None:
     rows = []
-    for search in result["searches"]:
-        for rank, found in enumerate(search["found"], start=1):
-            query = search["query"] if rank == 1 else ""
-            is_right = "*" if found["caption"] == search["query"] else ""
-            rows.append([query, found["caption"] + is_right, f"{found['score']:.3f}"])
+    for search in result.searches:
+        for rank, found in enumerate(search.found, start=1):
+            query = search.query if rank == 1 else ""
+            mark = "*" if found.caption == search.query else ""
+            rows.append([query, found.caption + mark, f"{found.score:.3f}"])
     console.print_table(
         "Searches (* the video of the query)", ["query", "found", "score"], rows, text_columns=2
     )
 
-    def cell(interval: dict[str, float]) -> str:
-        return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
+    def cell(interval: "Interval") -> str:
+        return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
     console.print_table(
-        f"{result['test_videos']} test videos, percent with 95 % bootstrap intervals",
+        f"{result.test_videos} test videos, percent with 95 % bootstrap intervals",
         [
             "",
             "text to video R@1",
             "video to text R@1",
             "reversal accuracy",
             "trained",
-            "trained in",
+            "training time",
         ],
         [
             [
                 name,
-                cell(method["text_to_video_recall_at_1"]),
-                cell(method["video_to_text_recall_at_1"]),
-                cell(method["reversal_accuracy"]),
-                f"{method['share_percent']:.1f} %",
-                f"{method['training_seconds']:.0f} s" if method["num_trainable"] else "",
+                cell(method.text_to_video_recall_at_1),
+                cell(method.video_to_text_recall_at_1),
+                cell(method.reversal_accuracy),
+                f"{method.share_percent:.1f} %",
+                f"{method.training_seconds:.0f} s" if method.num_trainable else "",
             ]
-            for name, method in result["methods"].items()
+            for name, method in result.methods.items()
         ],
     )
     console.say(
-        f"Reversal accuracy: choosing between a caption and its reverse for a video and for the "
-        f"same frames backwards; without a sense of order it is 50.\n"
-        f"Everything lies in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
-        f"Ask more: {_command()} search {shlex.quote(str(output / 'index'))} "
-        f"{shlex.quote(result['searches'][0]['found'][0]['caption'])}"
+        f"Reversal accuracy: how often a video, and the same frames backwards, are matched to the "
+        f"right one of a caption and its reverse; without a sense of order it is 50.\n"
+        f"All files are in {output}; the pictures of the searches in {output / 'searches.png'}.\n"
+        f"Search again: {_command()} search {shlex.quote(str(output / 'index'))} "
+        f"{shlex.quote(result.searches[0].found[0].caption)}"
     )
 
 

@@ -75,7 +75,7 @@ def _open(
     max_segment_seconds: float | None,
 ) -> "tuple[VideoIndex, str | None]":
     """Open an index, add the adapter's view where it is new, and return both."""
-    from mvadapter.encoder.checkpoint import WEIGHTS_FILE
+    from mvadapter.encoder.adapter_folder import WEIGHTS_FILE
     from mvadapter.index.video_index import VideoIndex
 
     index = VideoIndex.open(folder, backbone=clip, device=device)
@@ -123,7 +123,8 @@ def _encoder(adapter: str | None, clip: "Backbone | None", device: str) -> "Enco
     from mvadapter.adapters.build import build_adapter
     from mvadapter.adapters.methods.frozen import FrozenConfig
     from mvadapter.backbone.clip import Backbone
-    from mvadapter.encoder.checkpoint import load_adapter, read_record
+    from mvadapter.encoder.adapter_folder import read_record
+    from mvadapter.encoder.checkpoint import load_adapter
     from mvadapter.encoder.encode import Encoder
 
     if adapter is None:

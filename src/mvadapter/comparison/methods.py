@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from mvadapter.adapters.build import METHODS, adapter_config, count_trainable
+from mvadapter.adapters.build import adapter_config, count_trainable
+from mvadapter.adapters.catalog import method_class, method_names
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import ConfigError
@@ -38,7 +39,8 @@ class MethodList:
 
 def list_methods(backbone: Backbone) -> MethodList:
     """Count what each method and variant trains beside a CLIP."""
-    descriptions = METHODS | {name: variant.what for name, variant in VARIANTS.items()}
+    descriptions = {name: method_class(name).what for name in method_names()}
+    descriptions |= {name: variant.what for name, variant in VARIANTS.items()}
     methods, left_out = [], {}
     for name, what in descriptions.items():
         try:

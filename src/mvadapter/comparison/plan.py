@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvadapter.adapters.build import (
-    METHODS,
-    AdapterConfig,
-    adapter_config,
-    build_on_meta,
-    count_trainable,
-    method_of,
-)
+from mvadapter.adapters.base import MethodConfig
+from mvadapter.adapters.build import adapter_config, build_on_meta, count_trainable
+from mvadapter.adapters.catalog import method_names, method_of
+from mvadapter.adapters.methods import METHODS
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
@@ -66,7 +62,7 @@ class CompareSettings:
         _check_numbers(self.seeds, (*self.learning_rates, *self.quick_rates.values()))
         for name, variant in self.variants.items():
             _check_variant(name, variant)
-        known = {*METHODS, *VARIANTS, *self.variants}
+        known = {*method_names(), *VARIANTS, *self.variants}
         for name in (*self.methods, *self.settings, *self.quick_rates):
             if name not in known:
                 raise UnknownNameError("method", name, known)
@@ -98,7 +94,7 @@ def _check_variant(name: str, variant: Mapping[str, Any]) -> None:
         ConfigError: Its name is taken, or cannot be the name of a folder.
         UnknownNameError: Its method is not known.
     """
-    if name in METHODS or name in VARIANTS:
+    if name in method_names() or name in VARIANTS:
         raise ConfigError(f"variants.{name}: a method has this name; choose another")
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -128,7 +124,7 @@ class ComparisonPlan:
 
     recipe: Recipe
     """Common to all methods: data, frames, epochs, batch size."""
-    methods: dict[str, AdapterConfig]
+    methods: dict[str, MethodConfig]
     """Name -> configuration, in the order of the tables."""
     seeds: tuple[int, ...]
     learning_rates: dict[str, tuple[float, ...]]
@@ -209,7 +205,7 @@ def _method(
     text: str | None,
     *,
     where: str,
-) -> AdapterConfig:
+) -> MethodConfig:
     """The configuration of one method; ``base`` is the recipe's table [method].
 
     The recipe's settings of a method apply to its variants too, except those that make the variant.
@@ -231,7 +227,7 @@ def _method(
     return method_from_table({"name": method, **settings}, inputs, f"{where} [compare], {name}")
 
 
-def _quick_rate(name: str, chosen: CompareSettings, config: AdapterConfig) -> float:
+def _quick_rate(name: str, chosen: CompareSettings, config: MethodConfig) -> float:
     named = [one for one in _lineage(name, chosen) if one in chosen.quick_rates]
     return chosen.quick_rates[named[0]] if named else config.default_learning_rate
 
@@ -285,7 +281,7 @@ def same_methods(plan: ComparisonPlan, folder: Path) -> dict[str, str]:
     That is the first with runs in the folder, or else the first.
     """
     keys = {name: (config, plan.learning_rates[name]) for name, config in plan.methods.items()}
-    first: dict[tuple[AdapterConfig, tuple[float, ...]], str] = {}
+    first: dict[tuple[MethodConfig, tuple[float, ...]], str] = {}
     for name in sorted(keys, key=lambda name: not (folder / _RUNS / name).is_dir()):
         first.setdefault(keys[name], name)
     return {name: first[key] for name, key in keys.items()}

@@ -27,7 +27,8 @@ from mvadapter.comparison.results import (
     write_result,
 )
 from mvadapter.data.records import Record
-from mvadapter.encoder.checkpoint import WEIGHTS_FILE, load_adapter
+from mvadapter.encoder.adapter_folder import WEIGHTS_FILE
+from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import DivergedError
 from mvadapter.files import locked

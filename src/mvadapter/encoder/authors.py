@@ -15,7 +15,7 @@ from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.mv_adapter import Depth, MvAdapterConfig, TyingPosition
 from mvadapter.backbone.clip import Backbone
 from mvadapter.embedding.inputs import Inputs
-from mvadapter.encoder.checkpoint import fill, read_tensors
+from mvadapter.encoder.adapter_folder import fill, read_tensors
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError
 
@@ -48,16 +48,16 @@ _ADAPTER_NAMES = {
     "conv_rf_c.b.weight": "calibration.second.weight",
 }
 _OUTER_BIASES = {
-    "clip.visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
-    "clip.visual.ln_post.bias": "vision_model.post_layernorm.bias",
-    "clip.ln_final.bias": "text_model.final_layer_norm.bias",
+    "clip.visual.ln_pre.bias": "vision.norm_in.bias",
+    "clip.visual.ln_post.bias": "vision.norm_out.bias",
+    "clip.ln_final.bias": "text.norm_out.bias",
 }
 _BLOCK_BIASES = {
-    "ln_1.bias": "layer_norm1.bias",
-    "ln_2.bias": "layer_norm2.bias",
-    "attn.out_proj.bias": "self_attn.out_proj.bias",
-    "mlp.c_fc.bias": "mlp.fc1.bias",
-    "mlp.c_proj.bias": "mlp.fc2.bias",
+    "ln_1.bias": "norm1.bias",
+    "ln_2.bias": "norm2.bias",
+    "attn.out_proj.bias": "attention.o.bias",
+    "mlp.c_fc.bias": "mlp.in.bias",
+    "mlp.c_proj.bias": "mlp.out.bias",
 }
 
 
@@ -71,7 +71,7 @@ def load_authors_checkpoint(
     """Load what the authors' training code saved.
 
     Widths, layers, frames, words, tying and the input norm are read off the tensors' names and
-    shapes; what they cannot tell is an argument. Frames are sampled at left edges, as theirs are.
+    shapes; what is not in them is an argument. Frames are sampled at left edges, as theirs are.
 
     Args:
         path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
@@ -135,13 +135,13 @@ def _translate(
         tower = "video" if found[1] else "text"
         yield f"{tower}.{found[2]}.{_adapter_name(found[4], tying_position, name, where)}", tensor
     elif found and found[4] in {*_BLOCK_BIASES, "attn.in_proj_bias"}:
-        prefix = "vision_model" if found[1] else "text_model"
-        layer = f"backbone.{prefix}.encoder.layers.{found[2]}"
+        prefix = "vision" if found[1] else "text"
+        layer = f"backbone.{prefix}.blocks.{found[2]}"
         if found[4] in _BLOCK_BIASES:
             yield f"{layer}.{_BLOCK_BIASES[found[4]]}", tensor
         else:
             for projection, part in zip("qkv", tensor.chunk(3), strict=True):
-                yield f"{layer}.self_attn.{projection}_proj.bias", part
+                yield f"{layer}.attention.{projection}.bias", part
     else:
         raise AdapterFolderError(
             f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only "
@@ -167,7 +167,7 @@ def _read_config(
     num_heads: int,
     tying_position: TyingPosition,
 ) -> MvAdapterConfig:
-    """Read every setting that names and shapes can tell; defaults stand for what is absent.
+    """Read every setting that names and shapes show; defaults stand for what is absent.
 
     Raises:
         ConfigError: There is no adapter among the tensors.

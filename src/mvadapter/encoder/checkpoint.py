@@ -1,54 +1,26 @@
-"""An encoder in, an adapter folder out, and back.
-
-It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card, ``README.md``.
-"""
+"""An encoder in, an adapter folder out, and back."""
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
 
-from mvadapter.adapters.build import adapter_config, build_adapter
 from mvadapter.backbone.clip import Backbone
-from mvadapter.embedding.inputs import Inputs
+from mvadapter.encoder.adapter_folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    AdapterRecord,
+    read_adapter,
+    read_record,
+)
 from mvadapter.encoder.card import model_card
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
-from mvadapter.errors import AdapterFolderError, ConfigError
 from mvadapter.files import atomic_write, hash_file, write_text
-from mvadapter.settings import settings_from_table, table_from_settings
-
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
-CARD_FILE = "README.md"
-_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterRecord:
-    """What ``adapter_config.json`` says about an adapter beside its weights."""
-
-    format: int
-    """Version of this record's layout."""
-    method: str
-    settings: dict[str, Any]
-    inputs: dict[str, Any]
-    base_model_name_or_path: str
-    base_model_fingerprint: str
-    num_trainable: int
-    share_percent: float
-    """Trainable weights in percent of the backbone's."""
-    weights_sha256: str
-    mvadapter_version: str
-    training: TrainingRecord | None = None
-    """How it was trained; None where that is not known."""
+from mvadapter.settings import table_from_settings
 
 
 def save_adapter(
@@ -73,7 +45,7 @@ def save_adapter(
         saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(saved, aside, metadata={"format": "pt"})
         record = AdapterRecord(
-            format=_FORMAT,
+            format=FORMAT,
             method=config.name,
             settings=table_from_settings(config),
             inputs=table_from_settings(encoder.inputs),
@@ -106,115 +78,9 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
         BackboneError: The CLIP that the folder names cannot be loaded.
     """
     folder = Path(folder)
-    record = read_record(folder)
-    where = str(folder / CONFIG_FILE)
     if backbone is None:
-        backbone = Backbone.load(record.base_model_name_or_path)
-    if backbone.fingerprint != record.base_model_fingerprint:
-        raise AdapterFolderError(
-            f"{folder}: this adapter was made for {record.base_model_name_or_path!r} "
-            f"(weights {record.base_model_fingerprint[:12]}), but the backbone is "
-            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}); load it beside the CLIP it "
-            f"was made for"
-        )
-    try:
-        config = adapter_config(record.method, record.settings, where)
-        inputs = settings_from_table(Inputs, record.inputs, where)
-        adapter = build_adapter(config, backbone)
-    except ConfigError as error:
-        raise AdapterFolderError(f"{folder}: {error}") from error
-    fill(adapter.trainable_parameters(), read_tensors(folder / WEIGHTS_FILE), str(folder))
+        backbone = Backbone.load(read_record(folder).base_model_name_or_path)
+    adapter, inputs = read_adapter(folder, backbone)
     encoder = Encoder(backbone, adapter, inputs=inputs)
     encoder.clamp_temperature()
     return encoder
-
-
-def read_record(folder: str | Path) -> AdapterRecord:
-    """Read what a folder says about its adapter, and check that its weights are the ones meant.
-
-    Raises:
-        AdapterFolderError: It is no adapter folder, is damaged, or comes from a newer mvadapter.
-    """
-    folder = Path(folder)
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise AdapterFolderError(
-            f"{folder}: no adapter here ({WEIGHTS_FILE} is missing); expected a folder that "
-            f"'mvadapter train' wrote"
-        )
-    weights_sha256 = hash_file(weights)
-    for name in (CONFIG_FILE, f"{CONFIG_FILE}.next"):
-        if (folder / name).is_file():
-            record = _parse_record(folder / name)
-            if record.weights_sha256 == weights_sha256:
-                return record
-    raise AdapterFolderError(
-        f"{folder}: {WEIGHTS_FILE} is not the file that {CONFIG_FILE} describes; one of them is "
-        f"missing, damaged or from elsewhere; copy the folder again"
-    )
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        AdapterFolderError: It is missing, damaged or no safetensors file.
-    """
-    if not path.is_file():
-        raise AdapterFolderError(f"{path}: no such file; expected a safetensors file")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        hint = ""
-        if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-            hint = (
-                "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
-            )
-        reason = str(error).splitlines()[0]
-        raise AdapterFolderError(
-            f"{path}: not a whole safetensors file ({reason}){hint}"
-        ) from error
-
-
-def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into the parameters of the same names, all of them or none.
-
-    Raises:
-        AdapterFolderError: A tensor is missing, unknown, or has another shape.
-    """
-    if missing := sorted(parameters.keys() - tensors.keys()):
-        raise AdapterFolderError(
-            f"{where}: {len(missing)} tensors are missing, {missing[0]!r} among them"
-        )
-    if unknown := sorted(tensors.keys() - parameters.keys()):
-        raise AdapterFolderError(
-            f"{where}: {len(unknown)} tensors have no place in this adapter, {unknown[0]!r} "
-            f"among them"
-        )
-    for name, parameter in parameters.items():
-        if parameter.shape != tensors[name].shape:
-            raise AdapterFolderError(
-                f"{where}: {name!r} has shape {list(tensors[name].shape)}, but this CLIP and these "
-                f"settings need {list(parameter.shape)}"
-            )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
-
-
-def _parse_record(path: Path) -> AdapterRecord:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterFolderError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(table, dict):
-        raise AdapterFolderError(f"{path}: expected a JSON object")
-    if table.get("format", _FORMAT) != _FORMAT:
-        raise AdapterFolderError(
-            f"{path}: written in format {table['format']!r}, this mvadapter reads {_FORMAT}; "
-            f"update mvadapter"
-        )
-    try:
-        return settings_from_table(AdapterRecord, table, str(path))
-    except ConfigError as error:
-        raise AdapterFolderError(str(error)) from error

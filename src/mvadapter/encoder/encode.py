@@ -15,12 +15,15 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter
+from mvadapter.adapters.build import build_adapter
+from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.towers import run_text, run_vision
 from mvadapter.data.records import Record
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.embedding.records import EmbeddingOptions, embed_videos, open_frames
+from mvadapter.encoder.adapter_folder import read_adapter
 from mvadapter.shapes import (
     CaptionEmbeddings,
     FrameEmbeddings,
@@ -62,6 +65,37 @@ class Encoder:
         self.inputs = inputs or _widest_inputs(adapter)
         self.gradient_checkpointing = gradient_checkpointing
 
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        adapter: str | Path | None = None,
+        *,
+        inputs: Inputs | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "Encoder":
+        """Load a CLIP, and an adapter folder beside it or none.
+
+        Args:
+            name_or_path: What `Backbone.load` takes.
+            adapter: What `save_adapter` wrote; None is the frozen CLIP.
+            inputs: Frames and tokens of the frozen CLIP; an adapter has its own.
+            device: Where to compute.
+            dtype: ``torch.float32`` or ``torch.bfloat16``.
+
+        Raises:
+            BackboneError: The CLIP cannot be loaded.
+            AdapterFolderError: The adapter is missing, damaged, or made for another CLIP.
+        """
+        backbone = Backbone.load(name_or_path, device=device, dtype=dtype)
+        if adapter is None:
+            return cls(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
+        trained, own_inputs = read_adapter(Path(adapter), backbone)
+        encoder = cls(backbone, trained, inputs=own_inputs)
+        encoder.clamp_temperature()
+        return encoder
+
     @property
     def temperature(self) -> float:
         """The factor on scores in the loss, exp(logit_scale)."""
@@ -92,7 +126,7 @@ class Encoder:
     def embed_frames(self, pixels: VideoPixels, frame_mask: FrameMask) -> FrameEmbeddings:
         """Embed every frame: the projected class token, not normalised.
 
-        A method that works on these features, such as the sequence transformer, has done so.
+        A method with an `Adapter.after_projection` has worked on these features.
 
         Where ``frame_mask`` is False the result carries no meaning.
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mvadapter.adapters.methods.lora import Lora
 from mvadapter.backbone.export import write_clip
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError
@@ -35,10 +34,10 @@ def _merged_weights(encoder: Encoder) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {
         name: weight.float() for name, weight in encoder.backbone.weights.items()
     }
-    if isinstance(adapter, Lora):
-        for name, change in adapter.weight_changes().items():
-            weights[name] = weights[name] + change
-    elif adapter.trainable_parameters().keys() != {
+    changes = adapter.weight_changes()
+    for name, change in changes.items():
+        weights[name] = weights[name] + change
+    if not changes and adapter.trainable_parameters().keys() != {
         f"backbone.{name}" for name in adapter.backbone_weights
     }:
         raise ConfigError(

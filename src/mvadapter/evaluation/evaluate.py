@@ -23,7 +23,8 @@ from mvadapter.embedding.records import (
     embed_records,
     open_frames,
 )
-from mvadapter.encoder.checkpoint import load_adapter, read_record
+from mvadapter.encoder.adapter_folder import read_record
+from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import ConfigError, MvAdapterError

@@ -8,7 +8,8 @@ import torch
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.embedding.files import SEGMENT_SECONDS
-from mvadapter.encoder.checkpoint import load_adapter, read_record
+from mvadapter.encoder.adapter_folder import read_record
+from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.reader import IndexView

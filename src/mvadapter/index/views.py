@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mvadapter.backbone.clip import Backbone
-from mvadapter.encoder.checkpoint import AdapterRecord, load_adapter, read_record, save_adapter
+from mvadapter.encoder.adapter_folder import AdapterRecord, read_record
+from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import ConfigError, IndexFolderError

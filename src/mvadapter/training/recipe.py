@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvadapter.adapters.build import AdapterConfig, adapter_config, method_of
+from mvadapter.adapters.base import MethodConfig
+from mvadapter.adapters.build import adapter_config
+from mvadapter.adapters.catalog import method_of
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.data.folder import find_table, read_records
@@ -118,7 +120,7 @@ class Recipe:
 
     data: DataSettings
     backbone: BackboneSettings = field(default_factory=BackboneSettings)
-    method: AdapterConfig = field(default_factory=MvAdapterConfig)
+    method: MethodConfig = field(default_factory=MvAdapterConfig)
     inputs: Inputs = field(default_factory=Inputs)
     train: TrainSettings = field(default_factory=TrainSettings)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
@@ -273,7 +275,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
     )
 
 
-def method_from_table(table: Mapping[str, Any], inputs: Inputs, where: str) -> AdapterConfig:
+def method_from_table(table: Mapping[str, Any], inputs: Inputs, where: str) -> MethodConfig:
     """Build a method's configuration, which takes its frames and words from the inputs.
 
     Raises:

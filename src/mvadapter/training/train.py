@@ -6,7 +6,7 @@ from typing import Any
 
 from mvadapter.datasets.catalog import DATASETS
 from mvadapter.datasets.prepare import find_prepared
-from mvadapter.encoder.checkpoint import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from mvadapter.encoder.adapter_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from mvadapter.errors import ConfigError
 from mvadapter.training.loop import RunOptions, TrainingResult, train_recipe
 from mvadapter.training.recipe import Recipe, dataset_settings, read_recipe

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mvadapter.backbone.recipes import Interpolation, PixelRecipe, Resize
-from mvadapter.errors import ConfigError, DataError
+from mvadapter.errors import DataError
 from mvadapter.shapes import FrameImages, FrameMask
 
 ImageTensor: TypeAlias = UInt8[Tensor, "frame height width channel"]
@@ -24,11 +24,8 @@ def resize(images: FrameImages | ImageTensor, how: Resize) -> SquareImages:
     most 2 of 255. A torch tensor is worked on where it is, CPU or GPU.
 
     Raises:
-        ConfigError: A size is below 1.
         DataError: There are no frames, or they have no pixels.
     """
-    if how.size_px < 1:
-        raise ConfigError(f"size_px must be at least 1, got {how.size_px}")
     if 0 in images.shape:
         raise DataError(f"images must hold at least one frame and one pixel, got {images.shape}")
     # frame height width channel -> frame channel height width

@@ -1,4 +1,4 @@
-"""Each method does at its sites what its paper says: the formula, and what it is applied to."""
+"""Each method does at its sites what its paper describes: the formula, and what it is applied to."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def randomised(adapter):
 
 @pytest.fixture
 def wide_clip(tmp_path):
-    """One wide enough that the spread of what is drawn can be told."""
+    """One wide enough that the spread of what is drawn can be measured."""
     return Backbone.load(write_random_clip(tmp_path / "clip", width=256))
 
 
@@ -71,9 +71,14 @@ def test_both_bypasses_of_convpass_read_normed_tokens(random_clip, stream):
     block = randomised(build_adapter(ConvpassConfig(bottleneck_width=3), random_clip)).video["0"]
     tokens, normed = stream
 
-    torch.testing.assert_close(block.beside_mlp(tokens, normed, LAYOUT), block.of_mlp(normed))
-    torch.testing.assert_close(block.beside_attention(normed, LAYOUT), block.of_attention(normed))
-    assert not torch.allclose(block.of_mlp(tokens), block.of_mlp(normed))
+    def bypass(module, tokens):
+        return module(tokens, LAYOUT)
+
+    of_mlp = bypass(block.of_mlp, normed)
+    torch.testing.assert_close(block.beside_mlp(tokens, normed, LAYOUT), of_mlp)
+    of_attention = bypass(block.of_attention, normed)
+    torch.testing.assert_close(block.beside_attention(normed, LAYOUT), of_attention)
+    assert not torch.allclose(bypass(block.of_mlp, tokens), of_mlp)
 
 
 def test_lora_is_scaled_by_alpha_over_rank(random_clip, stream):
@@ -82,9 +87,9 @@ def test_lora_is_scaled_by_alpha_over_rank(random_clip, stream):
     adapter = randomised(build_adapter(config, random_clip))
     block, (tokens, _) = adapter.video["0"], stream
 
-    for target, module in (("q", "q_proj"), ("o", "out_proj")):
+    for target in ("q", "o"):
         change = 1.5 * block.up[target] @ block.down[target]
-        name = f"{random_clip.vision.prefix}.encoder.layers.0.self_attn.{module}.weight"
+        name = f"{random_clip.vision.prefix}.blocks.0.attention.{target}.weight"
         torch.testing.assert_close(adapter.weight_changes()[name], change)
         torch.testing.assert_close(block.on_projection(target, tokens), tokens @ change.T)
     assert block.on_projection("k", tokens) is None
@@ -159,15 +164,15 @@ def test_the_sequence_transformer_starts_as_the_text_towers_first_blocks(tmp_pat
     clip = Backbone.load(write_random_clip(tmp_path / "clip", dim=32, width=32))
     adapter = build_adapter(SequenceTransformerConfig(num_layers=2, num_positions=8), clip)
 
-    positions = clip.weights["text_model.embeddings.position_embedding.weight"]
+    positions = clip.weights["text.positions"]
     torch.testing.assert_close(adapter.positions, positions[:8])
     for layer, block in enumerate(adapter.blocks):
-        prefix = f"text_model.encoder.layers.{layer}"
+        prefix = f"text.blocks.{layer}"
         parts = zip(block.query_key_value.weight.chunk(3), ("q", "k", "v"), strict=True)
         for ours, name in parts:
-            theirs = clip.weights[f"{prefix}.self_attn.{name}_proj.weight"]
+            theirs = clip.weights[f"{prefix}.attention.{name}.weight"]
             torch.testing.assert_close(ours, theirs)
-        fc1 = clip.weights[f"{prefix}.mlp.fc1.weight"]
+        fc1 = clip.weights[f"{prefix}.mlp.in.weight"]
         torch.testing.assert_close(block.mlp_in.weight, fc1)
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from mvadapter import Encoder, build_adapter
-from mvadapter.adapters.build import VARIANTS, adapter_config
+from mvadapter.adapters.build import adapter_config
 from mvadapter.adapters.methods.convpass import ConvpassConfig
 from mvadapter.adapters.methods.cross_modal import CrossModalAdapterConfig
 from mvadapter.adapters.methods.lora import LoraConfig
 from mvadapter.adapters.methods.prompts import PromptsConfig
 from mvadapter.adapters.methods.sequence_transformer import SequenceTransformerConfig
 from mvadapter.adapters.methods.st_adapter import StAdapterConfig
+from mvadapter.adapters.variants import VARIANTS
 from mvadapter.errors import ConfigError, UnknownNameError
 from tolerances import in_float64, rounding
 

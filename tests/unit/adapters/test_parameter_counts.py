@@ -4,10 +4,14 @@ Origin: the trainable-parameter table measured from the authors' repository at c
 CLIP ViT-B/16, ViT-B/32 and ViT-L/14.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 
 from made_shapes import shape_only_clip
 from mvadapter.adapters.build import adapter_config, build_adapter, count_trainable
+from mvadapter.adapters.methods import METHODS
 from mvadapter.adapters.methods.mv_adapter import MvAdapterConfig
 
 LONG = {"num_frames": 32, "max_tokens": 64}
@@ -114,6 +118,17 @@ PEERS = [
 @pytest.mark.parametrize(("name", "settings", "expected"), PEERS)
 def test_each_method_trains_as_many_weights_as_published(name, settings, expected, base_16):
     assert count_trainable(adapter_config(name, settings, "test"), base_16) == expected
+
+
+def test_the_docs_list_each_method_with_its_count(base_16):
+    page = Path(__file__).parents[3] / "docs" / "concepts" / "methods.md"
+    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| ([\d,]+) \|$", page.read_text(), re.MULTILINE)
+
+    counts = {name: int(number.replace(",", "")) for name, number in rows}
+
+    assert counts == {
+        name: count_trainable(adapter_config(name, {}, "test"), base_16) for name in METHODS
+    }
 
 
 def test_counting_needs_no_weights_and_agrees_with_building(random_clip):

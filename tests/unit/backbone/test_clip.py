@@ -228,7 +228,7 @@ def test_sizes_may_be_two_equal_sides(folder):
         ({"patch_size": [16]}, r"patch_size \[16\]; only squares are supported"),
         ({"image_size": None}, "image_size None; only squares are supported, one number"),
         ({"patch_size": 0}, "patch_size 0; only squares are supported, one number of at least 1"),
-        ({"patch_size": 12}, "image_size 32, which is no multiple of patch_size 12"),
+        ({"patch_size": 12}, "image_size 32 is no multiple of patch_size 12"),
         ({"hidden_act": "relu"}, "activation 'relu' is not known; CLIP uses quick_gelu or gelu"),
     ],
 )

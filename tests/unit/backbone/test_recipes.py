@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import mvadapter.backbone
 from mvadapter import Encoder, FrozenConfig, build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.recipes import PixelRecipe, Resize
-from mvadapter.errors import BackboneError
+from mvadapter.errors import BackboneError, ConfigError
 from mvadapter.video.preprocess import to_pixels
 from tolerances import backbone_in_float64, rounding
 
@@ -146,6 +149,7 @@ def test_a_processor_file_without_pixels_leaves_them_to_the_other(folder):
         ({"rescale_factor": 0.5}, "rescale_factor is 0.5; 1/255 is supported"),
         ({"image_mean": [0.5, 0.5]}, r"image_mean is \[0.5, 0.5\]; three numbers are expected"),
         ({"image_mean": ["a", 0, 0]}, "image_mean is .*; three numbers are expected"),
+        ({"image_mean": [10**400, 0, 0]}, "image_mean is .*; three numbers are expected"),
         ({"image_mean": 0.5}, "image_mean is 0.5; three numbers are expected"),
         ({"image_std": [1, float("nan"), 1]}, "image_std is .*; three numbers are expected"),
         ({"image_std": [1, 0, 1]}, "image_std is .*; three numbers above 0"),
@@ -245,3 +249,75 @@ def test_a_tokenizer_setting_of_the_wrong_kind_is_one_line(folder, change, messa
 
     with pytest.raises(BackboneError, match=rf"tokenizer_config\.json: {message}"):
         Backbone.load(folder)
+
+
+LOAD_ALL = """
+import sys
+from mvadapter.backbone.clip import Backbone
+from mvadapter.errors import BackboneError, ConfigError
+for name in sys.argv[1:]:
+    try:
+        print(Backbone.load(name).pixels.mean[0])
+    except BackboneError as error:
+        print(error)
+"""
+
+
+def test_a_hub_ids_recipe_comes_from_the_cache_and_is_never_guessed(folder, tmp_path):
+    describe_pixels(folder, image_mean=[0.5] * 3)
+    for name in ("described", "unknown", "without"):
+        cached = tmp_path / "hub" / f"models--some--{name}"
+        snapshot = shutil.copytree(folder, cached / "snapshots" / "123")
+        (cached / "refs").mkdir()
+        (cached / "refs" / "main").write_text("123")
+        if name != "described":
+            (snapshot / "preprocessor_config.json").unlink()
+    # What the hub's client leaves for a file that it asked for and that is not there.
+    absent = tmp_path / "hub" / "models--some--without" / ".no_exist" / "123"
+    absent.mkdir(parents=True)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        (absent / name).touch()
+
+    lines = subprocess.run(
+        [sys.executable, "-c", LOAD_ALL, "some/described", "some/unknown", "some/without"],
+        env=os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert lines[0] == "0.5"
+    assert "some/unknown: preprocessor_config.json is not in the cache; connect" in lines[1]
+    assert lines[2] == str(PixelRecipe.openai(64).mean[0])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"size_px": 0, "short_side_px": 0}, "size_px must be at least 1, got 0"),
+        (
+            {"size_px": 8, "short_side_px": 7},
+            r"short_side_px must be at least size_px \(8\), got 7",
+        ),
+    ],
+)
+def test_a_square_cannot_be_cut_out_of_less(sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        Resize(**sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tokenizer.json", "{}"),
+        ("tokenizer.json", '{"added_tokens": [], "model": {"type": "BPE", "vocab": [1]}}'),
+        ("tokenizer_config.json", '{"bos_token": 5}'),
+    ],
+)
+def test_a_tokenizer_that_makes_no_sense_is_one_line(folder, name, text):
+    (folder / name).write_text(text)
+
+    with pytest.raises(BackboneError, match="the tokenizer cannot be read: ") as raised:
+        Backbone.load(folder).tokenizer.encode(["a star"], 8)
+
+    assert "\n" not in str(raised.value)

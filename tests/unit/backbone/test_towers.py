@@ -144,7 +144,7 @@ def _uneven(tokens):
 
 
 class Probe(BlockAdapter[FrameLayout]):
-    """Notes which sites were visited, with what, and adds or replaces as told."""
+    """Notes which sites were visited, with what, and adds or replaces at the site it is given."""
 
     def __init__(self, site=None):
         super().__init__()
@@ -228,17 +228,17 @@ def test_each_site_is_given_what_its_name_says(random_clip):
     run(random_clip, recorder)
 
     def normed(name, tokens):
-        name = f"{random_clip.vision.prefix}.encoder.layers.0.{name}"
+        name = f"{random_clip.vision.prefix}.blocks.0.{name}"
         weight, bias = (random_clip.weights[f"{name}.{part}"] for part in ("weight", "bias"))
         return F.layer_norm(tokens, tokens.shape[-1:], weight, bias)
 
     # Radford et al. 2021: x + Attention(norm1(x)), and then x + MLP(norm2(x)).
     given = recorder.given
     for got, expected in (
-        ("beside_attention", normed("layer_norm1", given["before_attention"])),
+        ("beside_attention", normed("norm1", given["before_attention"])),
         ("before_mlp", given["before_attention"] + given["after_attention"]),
         ("beside_mlp", given["before_mlp"]),
-        ("beside_mlp, normed", normed("layer_norm2", given["before_mlp"])),
+        ("beside_mlp, normed", normed("norm2", given["before_mlp"])),
         ("after_block", given["before_mlp"] + given["after_mlp"]),
     ):
         torch.testing.assert_close(given[got], expected)

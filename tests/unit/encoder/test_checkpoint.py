@@ -17,7 +17,7 @@ from mvadapter import (
     save_adapter,
 )
 from mvadapter.encoder import checkpoint
-from mvadapter.encoder.checkpoint import read_record
+from mvadapter.encoder.adapter_folder import read_record, read_tensors
 from mvadapter.errors import AdapterFolderError
 
 
@@ -141,6 +141,14 @@ def test_a_record_from_a_newer_version_is_refused(folder):
         load_adapter(folder)
 
 
+def test_a_record_from_before_the_names_changed_is_refused_with_what_to_do(folder):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(record | {"format": 1}))
+
+    with pytest.raises(AdapterFolderError, match="by an earlier version .*train the adapter again"):
+        load_adapter(folder)
+
+
 def test_a_setting_nobody_knows_is_refused(folder, random_clip):
     record = json.loads((folder / "adapter_config.json").read_text())
     record["settings"]["bottleneck_widht"] = 8
@@ -155,7 +163,7 @@ def test_a_pickle_is_refused_with_the_reason(tmp_path, random_clip):
     path.write_bytes(b"\x80\x04.")
 
     with pytest.raises(AdapterFolderError, match="pickles can run code and are refused"):
-        checkpoint.read_tensors(path)
+        read_tensors(path)
 
 
 def test_the_backbone_is_found_by_its_name(folder, encoder):

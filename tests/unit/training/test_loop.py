@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from mvadapter import load_adapter
 from mvadapter.data.splits import split_records
-from mvadapter.encoder.checkpoint import read_record
+from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.errors import DataError, TrainingError
 from mvadapter.training.loop import RunOptions, selection_score, train_recipe
 from mvadapter.training.recipe import read_recipe

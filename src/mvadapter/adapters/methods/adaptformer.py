@@ -31,6 +31,10 @@ class AdaptFormerConfig(BottleneckConfig):
     same width, as MV-Adapter's paper gave everything that it compares with (section 5.1), or
     nothing."""
 
+    def build(self, backbone: Backbone) -> "AdaptFormer":
+        """Make the untrained adapter."""
+        return AdaptFormer(self, backbone)
+
 
 class AdaptFormer(Adapter):
     """A bottleneck in every layer of the vision tower, and after every MLP of the text tower.

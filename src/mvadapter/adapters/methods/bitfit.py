@@ -14,6 +14,10 @@ class BitFitConfig(MethodConfig):
     name: ClassVar[str] = "bitfit"
     what: ClassVar[str] = "every bias of CLIP trains"
 
+    def build(self, backbone: Backbone) -> "BitFit":
+        """Make the untrained adapter."""
+        return BitFit(self, backbone)
+
 
 class BitFit(Adapter):
     """Copies of every bias of both towers: attention, MLPs and layer norms.

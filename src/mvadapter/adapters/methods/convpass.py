@@ -43,9 +43,13 @@ class ConvpassConfig(OwnTextConfig):
     sequential bottleneck of width ``text_bottleneck_width``, as in MV-Adapter's comparison; or
     nothing."""
 
+    def build(self, backbone: Backbone) -> "Convpass":
+        """Make the untrained adapter."""
+        return Convpass(self, backbone)
+
 
 class Convpass(Adapter):
-    """Bypasses in every layer of the vision tower, and what ``text`` says in the text tower.
+    """Bypasses in every layer of the vision tower, and what ``text`` names in the text tower.
 
     Args:
         config: The settings.
@@ -104,18 +108,16 @@ class FrameBypass(Bypass):
         super().__init__(config, width, kernel=(3, 3))
         self._start_as_identity(self.kernel[:, :, 1, 1])
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, tokens: Tokens, layout: FrameLayout) -> Tokens:
         """Return what is to be added."""
-        narrow = self._narrow(tokens)
-        side = math.isqrt(narrow.shape[1] - 1)
+        classes, patches = layout.split(self._narrow(tokens))
+        side = math.isqrt(patches.shape[1])
         # row patch channel -> row channel height width
-        patches = narrow[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+        patches = patches.transpose(1, 2).unflatten(2, (side, side))
         patches = F.conv2d(patches, self.kernel, self.kernel_bias, padding=1, groups=self._groups)
         # A map of one patch meets the centre of the kernel alone.
         center = self.kernel[:, :, 1, 1:2]
-        classes = F.conv1d(
-            narrow[:, :1].transpose(1, 2), center, self.kernel_bias, groups=self._groups
-        )
+        classes = F.conv1d(classes.transpose(1, 2), center, self.kernel_bias, groups=self._groups)
         return self._widen(torch.cat([classes, patches.flatten(2)], dim=2).transpose(1, 2))
 
 
@@ -141,13 +143,13 @@ class FrameBypasses(BlockAdapter[FrameLayout]):
         self.of_attention = FrameBypass(config, width)
         self.of_mlp = FrameBypass(config, width) if config.sites == "attention-and-mlp" else None
 
-    def beside_attention(self, normed: Tokens, layout: FrameLayout) -> Tokens:  # noqa: ARG002
+    def beside_attention(self, normed: Tokens, layout: FrameLayout) -> Tokens:
         """Return what the bypass of the attention adds."""
-        return self.of_attention(normed)
+        return self.of_attention(normed, layout)
 
     def beside_mlp(self, tokens: Tokens, normed: Tokens, layout: FrameLayout) -> Tokens | None:  # noqa: ARG002
         """Return what the bypass of the MLP adds."""
-        return None if self.of_mlp is None else self.of_mlp(normed)
+        return None if self.of_mlp is None else self.of_mlp(normed, layout)
 
 
 class CaptionBypasses(BlockAdapter[TokenMask]):

@@ -46,6 +46,10 @@ class CrossModalAdapterConfig(BottleneckConfig):
         if self.num_shared < 1:
             raise ConfigError(f"num_shared must be at least 1, got {self.num_shared}")
 
+    def build(self, backbone: Backbone) -> "CrossModalAdapter":
+        """Make the untrained adapter."""
+        return CrossModalAdapter(self, backbone)
+
 
 class CrossModalAdapter(Adapter):
     """Bottlenecks in both towers; the layers of the shallower tower share with their likes.

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mvadapter.adapters.base import MethodConfig
+from mvadapter.adapters.base import Adapter, MethodConfig
+from mvadapter.backbone.clip import Backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,3 +13,7 @@ class FrozenConfig(MethodConfig):
 
     name: ClassVar[str] = "frozen"
     what: ClassVar[str] = "CLIP as it is"
+
+    def build(self, backbone: Backbone) -> Adapter:  # noqa: ARG002
+        """Make an adapter that does nothing."""
+        return Adapter(self, video={}, text={}, trained={})

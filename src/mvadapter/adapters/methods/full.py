@@ -15,6 +15,10 @@ class FullConfig(MethodConfig):
     what: ClassVar[str] = "every weight of CLIP trains"
     default_learning_rate: ClassVar[float] = 5e-5
 
+    def build(self, backbone: Backbone) -> "Full":
+        """Make the untrained adapter."""
+        return Full(self, backbone)
+
 
 class Full(Adapter):
     """Copies of all weights of CLIP, its temperature among them.

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter, MethodConfig
 from mvadapter.backbone.clip import Backbone
-from mvadapter.backbone.sites import BlockAdapter, Projection
+from mvadapter.backbone.sites import AttentionProjection, BlockAdapter
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import Tokens
 
 LoraForm: TypeAlias = Literal["fused", "separate"]
-_MODULES: dict[Projection, str] = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class LoraConfig(MethodConfig):
     """r, the rank of each change."""
     alpha: float = 8.0
     """The change is scaled by alpha / rank; equal to the rank, as in TempMe, it is not scaled."""
-    targets: tuple[Projection, ...] = ("q", "k", "v")
+    targets: tuple[AttentionProjection, ...] = ("q", "k", "v")
     """Which of the attention's linear maps change."""
     form: LoraForm = "fused"
     """``fused``: q, k and v have one A in common, as in CLIPs that hold them in one matrix
@@ -42,9 +41,13 @@ class LoraConfig(MethodConfig):
             raise ConfigError(f"alpha must be above 0, got {self.alpha}")
         if not self.targets or len(set(self.targets)) < len(self.targets):
             raise ConfigError(
-                f"targets must name some of {', '.join(get_args(Projection))}, each once, "
+                f"targets must name some of {', '.join(get_args(AttentionProjection))}, each once, "
                 f"got {list(self.targets)}"
             )
+
+    def build(self, backbone: Backbone) -> "Lora":
+        """Make the untrained adapter."""
+        return Lora(self, backbone)
 
 
 class Lora(Adapter):
@@ -64,7 +67,7 @@ class Lora(Adapter):
             trained={},
         )
         self._blocks: dict[str, LoraBlock] = {
-            f"{shape.prefix}.encoder.layers.{layer}.self_attn": block
+            f"{shape.prefix}.blocks.{layer}.attention": block
             for shape, blocks in ((vision, self.video), (text, self.text))
             for layer, block in blocks.items()
             if isinstance(block, LoraBlock)
@@ -73,7 +76,7 @@ class Lora(Adapter):
     def weight_changes(self) -> dict[str, Tensor]:
         """What to add to weights of CLIP, by their full names, to have this adapter merged."""
         return {
-            f"{name}.{_MODULES[target]}.weight": block.change(target)
+            f"{name}.{target}.weight": block.change(target)
             for name, block in self._blocks.items()
             for target in block.targets
         }
@@ -96,16 +99,16 @@ class LoraBlock(BlockAdapter[Any]):
         for matrix in self.down.values():
             nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
 
-    def on_projection(self, projection: Projection, tokens: Tokens) -> Tokens | None:
+    def on_projection(self, projection: AttentionProjection, tokens: Tokens) -> Tokens | None:
         """Return what the change adds to a projection's output."""
         if projection not in self.targets:
             return None
         down, up = self.down[self._down_name(projection)], self.up[projection]
         return self._scale * F.linear(F.linear(tokens.to(down.dtype), down), up)
 
-    def change(self, target: Projection) -> Tensor:
+    def change(self, target: AttentionProjection) -> Tensor:
         """The change of a projection's weight, (alpha / r) B A."""
         return self._scale * self.up[target] @ self.down[self._down_name(target)]
 
-    def _down_name(self, target: Projection) -> str:
+    def _down_name(self, target: AttentionProjection) -> str:
         return "qkv" if self._is_fused and target != "o" else target

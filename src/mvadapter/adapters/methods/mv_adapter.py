@@ -2,7 +2,7 @@
 
 Jin, Zhang et al., "MV-Adapter: Multimodal Video Transfer Learning for Video Text Retrieval",
 CVPR 2024 (arXiv 2301.07868v2), sections 3.2 to 3.4. Where the paper's equations and the authors'
-code differ, this computes what their code computes; each such place says so.
+code differ, this computes what their code computes; each such place has a comment.
 """
 
 import math
@@ -38,8 +38,8 @@ Tying: TypeAlias = Literal["none", "factor", "kronecker"]
 TyingPosition: TypeAlias = Literal["down-in", "down-out", "up-in", "up-out"]
 PositionInit: TypeAlias = Literal["authors", "wide"]
 
-# DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot tell a video
-# from its reversal (docs/study.md, "How far this carries").
+# DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot distinguish
+# a video from its reversal (docs/study.md, "How far this carries").
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
 
 
@@ -98,7 +98,7 @@ class MvAdapterConfig(MethodConfig):
     (``authors``). docs/study.md has the measurement behind the default."""
     has_trained_biases: bool = False
     """Whether every bias of CLIP trains too, at a fiftieth of the learning rate: the authors'
-    recipes do so, and their paper does not say it. DEPARTS: without decay."""
+    recipes do so, and their paper does not mention it. DEPARTS: without decay."""
 
     def __post_init__(self) -> None:
         for setting in (
@@ -114,6 +114,10 @@ class MvAdapterConfig(MethodConfig):
                 f"num_heads ({self.num_heads}) must divide bottleneck_width "
                 f"({self.bottleneck_width})"
             )
+
+    def build(self, backbone: Backbone) -> "MvAdapter":
+        """Make the untrained adapter."""
+        return MvAdapter(self, backbone)
 
 
 class MvAdapter(Adapter):
@@ -178,7 +182,8 @@ class VideoBlock(BlockAdapter[FrameLayout]):
         narrow = self.down(self.input_norm(output.to(self.up.bias.dtype)))
         # The paper's algorithm has an activation on the patches only, the authors' code on all.
         narrow = quick_gelu(narrow).unflatten(0, (layout.num_videos, layout.num_frames))
-        classes, patches = narrow[:, :, 0], narrow[:, :, 1:]
+        class_tokens, patches = layout.split(narrow)
+        classes = class_tokens[:, :, 0]
         if self._config.depth != "bottleneck":
             classes = self._adapt_in_time(classes, patches.mean(dim=2), layout)
         # As in the authors' code, a gate on the up projection is for class tokens only.

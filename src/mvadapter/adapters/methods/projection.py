@@ -6,7 +6,7 @@ from typing import ClassVar
 from mvadapter.adapters.base import Adapter, MethodConfig, copies_of
 from mvadapter.backbone.clip import Backbone
 
-_PROJECTIONS = ("visual_projection.weight", "text_projection.weight")
+_PROJECTIONS = ("vision.projection.weight", "text.projection.weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,10 @@ class ProjectionConfig(MethodConfig):
 
     name: ClassVar[str] = "projection"
     what: ClassVar[str] = "the two output projections train"
+
+    def build(self, backbone: Backbone) -> "Projection":
+        """Make the untrained adapter."""
+        return Projection(self, backbone)
 
 
 class Projection(Adapter):

@@ -37,6 +37,10 @@ class PromptsConfig(MethodConfig):
             if getattr(self, setting) < 1:
                 raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
 
+    def build(self, backbone: Backbone) -> "Prompts":
+        """Make the untrained adapter."""
+        return Prompts(self, backbone)
+
 
 class Prompts(Adapter):
     """Fresh prompts in every layer; a block's prompts leave the sequence at its end.
@@ -69,18 +73,16 @@ class FramePrompts(BlockAdapter[FrameLayout]):
         super().__init__()
         self.prompts = _draw(config.num_video, width)
 
-    def before_attention(self, tokens: Tokens, layout: FrameLayout) -> _Longer:  # noqa: ARG002
+    def before_attention(self, tokens: Tokens, layout: FrameLayout) -> _Longer:
         """Insert the prompts behind the class token."""
         prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
-        return torch.cat([tokens[:, :1], prompts, tokens[:, 1:]], dim=1)
+        class_tokens, patches = layout.split(tokens)
+        return torch.cat([class_tokens, prompts, patches], dim=1)
 
-    def after_block(
-        self,
-        tokens: _Longer,
-        layout: FrameLayout,  # noqa: ARG002
-    ) -> Tokens:
+    def after_block(self, tokens: _Longer, layout: FrameLayout) -> Tokens:
         """Take them out again."""
-        return torch.cat([tokens[:, :1], tokens[:, 1 + len(self.prompts) :]], dim=1)
+        class_tokens, others = layout.split(tokens)
+        return torch.cat([class_tokens, others[:, len(self.prompts) :]], dim=1)
 
 
 class CaptionPrompts(BlockAdapter[TokenMask]):

@@ -32,6 +32,10 @@ class SequenceTransformerConfig(MethodConfig):
             if getattr(self, setting) < 1:
                 raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
 
+    def build(self, backbone: Backbone) -> "SequenceTransformer":
+        """Make the untrained adapter."""
+        return SequenceTransformer(self, backbone)
+
 
 class SequenceTransformer(Adapter):
     """A transformer over the projected features of a video's frames, added to them.
@@ -85,12 +89,12 @@ class SequenceTransformer(Adapter):
 
     def _start_as_text_tower(self, backbone: Backbone) -> None:
         weights = backbone.weights
-        table = weights["text_model.embeddings.position_embedding.weight"]
+        table = weights["text.positions"]
         with torch.no_grad():
             num_copied = min(len(table), len(self.positions))
             self.positions[:num_copied] = table[:num_copied]
             for layer, block in enumerate(self.blocks[: backbone.text.num_layers]):
-                prefix = f"text_model.encoder.layers.{layer}"
+                prefix = f"text.blocks.{layer}"
                 for name, source in _TEXT_NAMES.items():
                     parts = [weights[f"{prefix}.{part}"] for part in source]
                     block.get_parameter(name).copy_(torch.cat(parts))
@@ -108,18 +112,18 @@ class FrameBlock(TransformerBlock):
         nn.init.normal_(self.mlp_out.weight, std=into_stream)
 
 
-def _both(ours: str, *theirs: str) -> dict[str, tuple[str, ...]]:
+def _both(own: str, *of_clip: str) -> dict[str, tuple[str, ...]]:
     return {
-        f"{ours}.{kind}": tuple(f"{name}.{kind}" for name in theirs) for kind in ("weight", "bias")
+        f"{own}.{kind}": tuple(f"{name}.{kind}" for name in of_clip) for kind in ("weight", "bias")
     }
 
 
 _TEXT_NAMES = (
-    _both("norm1", "layer_norm1")
-    | _both("query_key_value", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-    | _both("attention_out", "self_attn.out_proj")
-    | _both("norm2", "layer_norm2")
-    | _both("mlp_in", "mlp.fc1")
-    | _both("mlp_out", "mlp.fc2")
+    _both("norm1", "norm1")
+    | _both("query_key_value", "attention.q", "attention.k", "attention.v")
+    | _both("attention_out", "attention.o")
+    | _both("norm2", "norm2")
+    | _both("mlp_in", "mlp.in")
+    | _both("mlp_out", "mlp.out")
 )
-"""The weights of a block by our names, and those of CLIP's text tower that they start as."""
+"""The weights of a block, and those of CLIP's text tower that they start as."""

@@ -42,6 +42,10 @@ class StAdapterConfig(OwnTextConfig):
     """What stands in the text tower: a sequential bottleneck of ``text_bottleneck_width``, as in
     MV-Adapter's comparison, or nothing."""
 
+    def build(self, backbone: Backbone) -> "StAdapter":
+        """Make the untrained adapter."""
+        return StAdapter(self, backbone)
+
 
 class StAdapter(Adapter):
     """Convolutions over time in every layer of the vision tower; bottlenecks in the text tower.
@@ -65,7 +69,7 @@ class StModule(nn.Module):
     """patches + Up(convolution(Down(patches))); the class token passes by.
 
     There is no activation, as in the code; the paper's equation has one. The convolution starts at
-    zero, and so do all biases, which makes the whole start as the identity.
+    zero, and so do all biases, so that the module starts as the identity.
     """
 
     def __init__(self, width: int, bottleneck_width: int, kernel: Kernel) -> None:
@@ -81,7 +85,7 @@ class StModule(nn.Module):
 
     def forward(self, tokens: Tokens, layout: FrameLayout) -> Tokens:
         """Return the tokens with what the convolution adds to the patches."""
-        classes, patches = tokens[:, :1], tokens[:, 1:]
+        class_tokens, patches = layout.split(tokens)
         side = math.isqrt(patches.shape[1])
         narrow = self.down(patches.to(self.kernel.dtype))
         narrow = narrow.unflatten(0, (layout.num_videos, layout.num_frames))
@@ -93,7 +97,7 @@ class StModule(nn.Module):
             maps, self.kernel, self.kernel_bias, padding=self._padding, groups=len(self.kernel)
         )
         narrow = maps.flatten(3).permute(0, 2, 3, 1).flatten(0, 1)
-        return torch.cat([classes, patches + self.up(narrow)], dim=1)
+        return torch.cat([class_tokens, patches + self.up(narrow)], dim=1)
 
 
 class StBlock(BlockAdapter[FrameLayout]):

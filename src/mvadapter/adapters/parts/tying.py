@@ -80,8 +80,8 @@ class GatedLinear(nn.Linear):
 class KroneckerLinear(nn.Module):
     """A linear map whose weight is W = sum_i A_i (x) B_i, with the A_i shared by both branches.
 
-    Version 1 of the paper says only that weights of both branches come from a shared parameter
-    space; its body is not public. This is our reading: the parameterised hypercomplex form of
+    Of version 1 of the paper only its abstract is public: weights of both branches come from a
+    shared parameter space. This is our reading: the parameterised hypercomplex form of
     Zhang et al. 2021 ("Beyond Fully-Connected Layers with Quaternions"), used for adapters in
     Compacter (Mahabadi et al. 2021). B is drawn like an untied weight and A with variance 1/terms,
     so that W has the variance of the untied init.
@@ -112,8 +112,8 @@ class KroneckerLinear(nn.Module):
             )
         self.shared = shared
         # A part of a matrix drawn as the untied weight has that weight's variance.
-        whole = draw(torch.empty(out_features, in_features))
-        own = whole.unflatten(0, (terms, -1))[:, :, : in_features // terms]
+        untied = draw(torch.empty(out_features, in_features))
+        own = untied.unflatten(0, (terms, -1))[:, :, : in_features // terms]
         self.own = nn.Parameter(own.clone(memory_format=torch.contiguous_format))
         self.bias = nn.Parameter(torch.zeros(out_features))
 
