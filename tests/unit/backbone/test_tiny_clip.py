@@ -9,6 +9,8 @@ import pytest
 from safetensors import safe_open
 from transformers import AutoTokenizer, CLIPModel, CLIPTokenizer
 
+from mvadapter import Backbone
+
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "src" / "mvadapter" / "backbone" / "tiny"
 
