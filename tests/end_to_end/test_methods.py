@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from commands import run_process
+from commands import run_command, run_process
 from mvadapter.adapters.methods import METHODS
 from mvadapter.adapters.methods.full import FullConfig
 from mvadapter.adapters.variants import VARIANTS
