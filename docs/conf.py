@@ -29,7 +29,7 @@ def write_commands(_app: object) -> None:
             names[f"{group.name} {command.name}"] = [group.name, command.name]
     page = ["# Commands", ""]
     page += ["Exit codes: 0 done, 1 ran but something was skipped, 2 bad usage or bad input,"]
-    page += ["130 stopped with Ctrl-C and ready to go on.", ""]
+    page += ["130 stopped with Ctrl-C; the same command continues.", ""]
     for name, words in sorted(names.items()):
         result = CliRunner().invoke(app, [*words, "--help"], prog_name="mvadapter")
         lines = (line.rstrip() for line in result.output.strip().splitlines())

@@ -1,7 +1,7 @@
-"""Runs a program and holds it at one call, so that a test can interrupt it exactly there.
+"""Runs a command and holds it at one call, so that a test can interrupt it exactly there.
 
-A test that waits for a file or sleeps depends on how fast the machine is: the program may already
-have ended. Here the program itself stops, reports that it is there, and waits for the test.
+A test that waits for a file or sleeps depends on how fast the machine is: the command may already
+have ended. Here the command itself stops, reports that it is there, and waits for the test.
 """
 
 import functools
@@ -25,7 +25,7 @@ from commands import Ended
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A program that waits inside a call."""
+    """A command that waits inside a call."""
 
     _process: subprocess.Popen
     _connection: socket.socket
@@ -33,7 +33,7 @@ class Held:
     _stderr: IO[str]
 
     def interrupt(self, number: signal.Signals) -> Ended:
-        """Send a signal while the program is held, let it continue, and wait for its end."""
+        """Send a signal while the command is held, let it continue, and wait for its end."""
         self._process.send_signal(number)
         self._connection.close()
         returncode = self._process.wait()
@@ -46,21 +46,19 @@ def held_at(
     *arguments: object,
     call: int = 1,
     cwd: Path | None = None,
-    script: Path | None = None,
 ) -> Iterator[Held]:
-    """Start the `mvadapter` command, or a script, and wait until it is held.
+    """Start an `mvadapter` command in a process of its own, and wait until it is held.
 
     Args:
         function: What is patched, as ``module:function`` or ``module:Class.method``; the name must
-            be the one by which the program looks it up. Python handles signals in the main thread,
+            be the one by which the caller looks it up. Python handles signals in the main thread,
             so a call that is to be interrupted must be made there.
-        arguments: Of the program.
+        arguments: Of the command.
         call: Which call of the function is held, before it does anything; counted from 1.
-        cwd: The program's working folder.
-        script: A Python file to run in place of the command.
+        cwd: Its working folder.
 
     Raises:
-        AssertionError: The program ended without this call.
+        AssertionError: The command ended without this call.
     """
     ours, theirs = socket.socketpair()
     with (
@@ -69,9 +67,12 @@ def held_at(
         tempfile.TemporaryFile("w+") as stderr,
     ):
         with theirs:
-            program = [function, call, theirs.fileno(), script or "", *arguments]
             process = subprocess.Popen(
-                [sys.executable, __file__, *map(str, program)],
+                [
+                    sys.executable,
+                    __file__,
+                    *map(str, [function, call, theirs.fileno(), *arguments]),
+                ],
                 stdout=stdout,
                 stderr=stderr,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -79,7 +80,7 @@ def held_at(
                 cwd=cwd,
             )
         try:
-            # Nothing comes from a program that ended: its end of the connection is closed then.
+            # Nothing comes from a process that ended: its end of the connection is closed then.
             is_held = ours.recv(1) != b""
             assert is_held, f"ended before call {call} of {function}: {_read(stderr)}"
             yield Held(process, ours, stdout, stderr)
@@ -112,18 +113,15 @@ def _hold(function: str, call: int, connection: socket.socket) -> None:
 
 
 def _main() -> None:
-    function, call, descriptor, script, *arguments = sys.argv[1:]
+    function, call, descriptor, *arguments = sys.argv[1:]
     # A shell lets its background jobs ignore Ctrl-C, and they pass that on to what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     connection = socket.socket(fileno=int(descriptor))
     connection.set_inheritable(False)
     _hold(function, int(call), connection)
-    sys.argv = [script or "mvadapter", *arguments]
-    if script:
-        runpy.run_path(script, run_name="__main__")
-    else:
-        runpy.run_module("mvadapter", run_name="__main__", alter_sys=True)
+    sys.argv = ["mvadapter", *arguments]
+    runpy.run_module("mvadapter", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ __all__ = [
 _CONFIG_HOME = {path.partition(":")[2]: path.partition(":")[0] for path in METHODS.values()}
 _HOME |= _CONFIG_HOME
 __all__ += list(_CONFIG_HOME)
+__all__.sort()
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,10 @@
 """The promises of every dataset; a new one is a sample in made_datasets.py and inherits these tests."""
 
+import ast
 import dataclasses
 import gzip
+import inspect
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +30,18 @@ def folder(sample, tmp_path):
 @pytest.fixture
 def videos(sample, tmp_path):
     return sample.write_videos(tmp_path / "videos")
+
+
+def test_a_dataset_imports_no_other(sample):
+    homes = {dataset.read.__module__ for dataset in DATASETS.values()}
+    source = Path(inspect.getsourcefile(sample.dataset.read)).read_text(encoding="utf-8")
+
+    imported = {
+        node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)
+    }
+
+    assert len(homes) == len(DATASETS)
+    assert imported & homes == set()
 
 
 def read(sample, folder, split):

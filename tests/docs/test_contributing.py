@@ -1,4 +1,4 @@
-"""CONTRIBUTING says how many edits an addition takes; the files that name an existing one agree."""
+"""The number of edits in CONTRIBUTING equals the number of files that name an existing addition."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the documentation says of names, commands and files must be so."""
+"""Names, commands and files in the documentation exist."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ _PAGES = sorted([_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")])
 
 
 def commands(group, prefix=""):
-    """Every command by its whole name, such as "data check"."""
+    """Every command by its full name, such as "data check"."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{prefix}{name} ")
@@ -28,7 +28,7 @@ _COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def blocks(language):
-    """Every code block of a language, with where it stands."""
+    """Every code block of a language, with its page as the id."""
     for page in _PAGES:
         if page.name == "commands.md":
             continue

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,9 @@ class Backbone:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of shape, recipes and weights, the same whatever precision they are loaded in."""
-        described = f"{self.vision} {self.text} {self.pixels} {self.captions}"
-        digest = hashlib.sha256(described.encode())
+        # Values without the names of their fields, which may change in a later version.
+        parts = (self.vision, self.text, self.pixels, self.captions)
+        digest = hashlib.sha256(repr([astuple(part) for part in parts]).encode())
         for name in sorted(self.weights):
             tensor = self.weights[name].to("cpu", torch.bfloat16).contiguous()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())

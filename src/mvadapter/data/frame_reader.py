@@ -13,8 +13,8 @@ from mvadapter.workers import map_in_order
 FoundFrames: TypeAlias = FrameBytes | VideoError
 """The frames of a record, or why there are none."""
 
-# Of ViT-B/16 at 12 frames, 1.8 MB each.
-_MAX_WAITING = 64
+# A batch of the paper's size, if memory allows.
+_MAX_WAITING = 128
 
 
 @runtime_checkable
@@ -49,6 +49,7 @@ class FrameReader:
         self._records = records
         self._read = settings.decode if store is None else store.frames
         self._num_workers = num_workers
+        self._max_waiting = settings.max_waiting(_MAX_WAITING)
         self._free_bytes = cache_bytes
         self._kept: dict[int, FrameBytes] = {}
 
@@ -59,7 +60,7 @@ class FrameReader:
         none gives the error instead.
         """
         return map_in_order(
-            self._find, positions, num_workers=self._num_workers, max_waiting=_MAX_WAITING
+            self._find, positions, num_workers=self._num_workers, max_waiting=self._max_waiting
         )
 
     def first_readable(self, count: int) -> list[tuple[int, FrameBytes]]:

@@ -272,7 +272,12 @@ def _store_all(
             return error
 
     skipped: dict[str, str] = {}
-    images = map_in_order(images_of, records, num_workers=num_workers, max_waiting=2 * num_workers)
+    images = map_in_order(
+        images_of,
+        records,
+        num_workers=num_workers,
+        max_waiting=settings.max_waiting(2 * num_workers),
+    )
     with closing(images), _ShardWriter(store) as writer:
         for num_done, (record, found) in enumerate(zip(records, images, strict=True), start=1):
             if isinstance(found, VideoError):

@@ -15,6 +15,8 @@ from mvadapter.video.sample import Sampling
 FrameBytes: TypeAlias = UInt8[Tensor, "_ channel height width"]
 """The frames of one video at the model's size; videos may have different numbers of them."""
 
+_WAITING_BYTES = 256 * 2**20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameSettings:
@@ -26,6 +28,15 @@ class FrameSettings:
     """How frames are chosen."""
     resize: Resize
     """How they are resized."""
+
+    def max_waiting(self, most: int) -> int:
+        """How many segments may be in memory at once, decoded and not yet used.
+
+        Args:
+            most: As many as are useful.
+        """
+        num_bytes = self.num_frames * 3 * self.resize.size_px**2
+        return max(1, min(most, _WAITING_BYTES // num_bytes))
 
     def decode(self, record: Record) -> FrameBytes:
         """Decode the frames of a record and resize them for the model.

@@ -28,7 +28,6 @@ SEGMENT_SECONDS = 8.0
 """The longest that a segment lasts where nothing else is asked for."""
 
 _BATCH_SEGMENTS = 16
-# Of ViT-B/16, a batch of decoded segments takes 29 MB.
 _MAX_WAITING_SEGMENTS = 2 * _BATCH_SEGMENTS
 # Nine days of 8 seconds each. More is a damaged clock, and would not fit into memory.
 _MAX_SEGMENTS = 100_000
@@ -165,7 +164,7 @@ def embed_files(
     pieces = run_all(
         items,
         num_workers=max(1, min(default_num_workers(), len(items))),
-        max_waiting=_MAX_WAITING_SEGMENTS,
+        max_waiting=frames.max_waiting(_MAX_WAITING_SEGMENTS),
         kind=workers,
     )
     with closing(pieces):

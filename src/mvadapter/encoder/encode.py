@@ -5,9 +5,10 @@ from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -24,6 +25,7 @@ from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.embedding.records import EmbeddingOptions, embed_videos, open_frames
 from mvadapter.encoder.adapter_folder import read_adapter
+from mvadapter.errors import ConfigError
 from mvadapter.shapes import (
     CaptionEmbeddings,
     FrameEmbeddings,
@@ -34,6 +36,9 @@ from mvadapter.shapes import (
     VideoPixels,
 )
 from mvadapter.video.preprocess import resize
+
+AnyImage: TypeAlias = Image.Image | npt.NDArray[Any]
+"""A Pillow image, or a uint8 array [height width channel] of red, green and blue."""
 
 
 class Encoder:
@@ -195,13 +200,15 @@ class Encoder:
         frames = open_frames(self, records)
         return embed_videos(self, len(records), frames, EmbeddingOptions()).videos
 
-    def embed_images(
-        self, images: Sequence[Image.Image | UInt8[np.ndarray, "_ _ 3"]]
-    ) -> VideoEmbeddings:
+    def embed_images(self, images: Sequence[AnyImage]) -> VideoEmbeddings:
         """Embed pictures without gradients: each is a video of one frame.
 
         Args:
-            images: Pillow's images, or red, green and blue as arrays.
+            images: Pillow's images, turned upright as their EXIF data say, or uint8 arrays
+                [height width channel] of red, green and blue.
+
+        Raises:
+            ConfigError: An array is not a picture.
         """
         how = self.backbone.pixels.resize
         frames = [resize(_array_of(image)[None], how) for image in images]
@@ -238,10 +245,17 @@ def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:
     return F.normalize(total / weights.sum(dim=1), dim=-1)
 
 
-def _array_of(image: Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
-    if isinstance(image, np.ndarray):
-        return image
-    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+def _array_of(image: AnyImage) -> UInt8[np.ndarray, "height width 3"]:
+    if isinstance(image, Image.Image):
+        image = ImageOps.exif_transpose(image).convert("RGB")
+    # A copy, because torch does not take arrays that cannot be written to.
+    pixels = np.array(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ConfigError(
+            f"an image must be a uint8 array [height width 3], "
+            f"got {pixels.dtype} {list(pixels.shape)}; convert it first"
+        )
+    return pixels
 
 
 def _widest_inputs(adapter: Adapter) -> Inputs:

@@ -2,20 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float
-from PIL import Image
 
-from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.encode import AnyImage, Encoder
 from mvadapter.errors import ConfigError
 from mvadapter.index.find import AnyPath, absolute_paths
 from mvadapter.index.moments import Group, Moment, SegmentMask, Segments, find_moments
 
-AnyImage: TypeAlias = Image.Image | npt.NDArray[Any]
-"""A Pillow image, or a uint8 array [height width channel] of red, green and blue."""
 Query: TypeAlias = str | AnyImage | Moment
 """What to look for: a text, a picture, or a moment of the same index."""
 Vector: TypeAlias = Float[np.ndarray, " dim"]
@@ -138,7 +134,7 @@ class IndexView:
             case Moment():
                 return self._mean_vector(query)
             case _:
-                return _embed_image(self.encoder, query)
+                return self.encoder.embed_images([query])[0].cpu().numpy()
 
     def _candidates(self, where: AnyPath | Iterable[AnyPath] | None) -> SegmentMask:
         if where is None:
@@ -155,19 +151,3 @@ class IndexView:
             )
         mean = vectors.mean(axis=0)
         return mean / np.linalg.norm(mean)
-
-
-def _embed_image(encoder: Encoder, image: AnyImage) -> Vector:
-    """Embed a picture as a video of one frame.
-
-    Raises:
-        ConfigError: The array is not a picture.
-    """
-    # A copy, because torch does not take arrays that cannot be written to.
-    pixels = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ConfigError(
-            f"an image must be a uint8 array [height width 3], "
-            f"got {pixels.dtype} {list(pixels.shape)}; convert it first"
-        )
-    return encoder.embed_images([pixels])[0].cpu().numpy()

@@ -2,11 +2,24 @@ import threading
 
 import pytest
 import torch
+from PIL import Image
 
-from mvadapter import Encoder, FrozenConfig, Inputs, MvAdapterConfig, build_adapter
+from made_videos import write_video
+from mvadapter import (
+    Backbone,
+    Encoder,
+    FrozenConfig,
+    Inputs,
+    LoraConfig,
+    MvAdapterConfig,
+    build_adapter,
+    read_segment,
+    save_adapter,
+    to_pixels,
+)
 from mvadapter.encoder.encode import mean_pool
-from mvadapter.errors import ConfigError
-from tolerances import in_float64, rounding
+from mvadapter.errors import ConfigError, VideoError
+from tolerances import EMBEDDING, in_float64, rounding
 
 
 def test_mean_pool_ignores_padded_frames():
@@ -104,3 +117,74 @@ def test_the_temperature_is_clips_own(random_clip):
 
     expected = float(random_clip.weights["logit_scale"].exp())
     assert encoder.temperature == pytest.approx(expected)
+
+
+def test_a_caption_given_alone_is_one_caption(random_clip):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+
+    alone, among = encoder.embed_captions("a dog"), encoder.embed_captions(["a dog", "two"])
+
+    assert alone.shape == (1, random_clip.dim)
+    torch.testing.assert_close(alone[0], among[0], atol=EMBEDDING, rtol=0)
+
+
+def test_an_encoder_is_loaded_by_the_names_of_its_clip_and_adapter(random_clip_folder, tmp_path):
+    backbone = Backbone.load(random_clip_folder)
+    adapter = build_adapter(LoraConfig(rank=2), backbone)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    save_adapter(Encoder(backbone, adapter, inputs=Inputs(num_frames=3)), tmp_path / "mine")
+
+    frozen = Encoder.load(random_clip_folder, inputs=Inputs(num_frames=5))
+    adapted = Encoder.load(random_clip_folder, tmp_path / "mine")
+
+    assert frozen.adapter.config == FrozenConfig()
+    assert frozen.inputs.num_frames == 5
+    assert adapted.inputs.num_frames == 3
+    assert torch.equal(
+        adapted.embed_captions("a dog"), Encoder(backbone, adapter).embed_captions("a dog")
+    )
+
+
+def test_video_files_are_embedded_as_their_frames_are(random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    paths = [write_video(tmp_path / f"{n}.mp4", range(n, n + 20)) for n in (0, 40)]
+
+    found = encoder.embed_video_files(paths)
+
+    frames = [to_pixels(read_segment(path, 12).images, random_clip.pixels) for path in paths]
+    expected = encoder.embed_videos(torch.stack(frames), torch.ones(2, 12).bool())
+    torch.testing.assert_close(found, expected, atol=EMBEDDING, rtol=0)
+    assert not found.requires_grad
+
+
+def test_a_file_without_frames_is_an_error(random_clip, tmp_path):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    (tmp_path / "bad.mp4").write_text("no video")
+
+    with pytest.raises(VideoError, match=r"bad\.mp4"):
+        encoder.embed_video_files([tmp_path / "bad.mp4"])
+
+
+def test_a_picture_is_a_video_of_one_frame(random_clip):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    array = torch.randint(0, 256, (48, 64, 3)).byte().numpy()
+
+    found = encoder.embed_images([array, Image.fromarray(array)])
+
+    pixels = to_pixels(array[None], random_clip.pixels)[None]
+    expected = encoder.embed_videos(pixels, torch.ones(1, 1).bool())[0]
+    for embedding in found:
+        torch.testing.assert_close(embedding, expected, atol=EMBEDDING, rtol=0)
+
+
+def test_a_photo_is_turned_upright(random_clip):
+    encoder = Encoder(random_clip, build_adapter(FrozenConfig(), random_clip))
+    upright = Image.fromarray(torch.randint(0, 256, (40, 40, 3)).byte().numpy())
+    turned = upright.rotate(90)
+    turned.getexif()[0x0112] = 6  # what a camera writes that was held on its side
+
+    found = encoder.embed_images([turned, upright])
+
+    assert torch.equal(found[0], found[1])
