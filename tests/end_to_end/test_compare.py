@@ -142,7 +142,7 @@ def test_a_folder_that_is_no_comparison_is_not_touched(recipe, tmp_path):
     into_folder, into_file = compare(recipe, "-o", tmp_path), compare(recipe, "-o", recipe)
 
     assert (into_folder.returncode, into_file.returncode) == (2, 2)
-    assert "contains other files (notes.txt) and is no comparison" in into_folder.stderr
+    assert "contains other files (notes.txt) and is not a comparison" in into_folder.stderr
     assert "is a file; choose a folder" in into_file.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
