@@ -1,6 +1,7 @@
 """A made-up MSR-VTT through the real command: prepare, check, train, evaluate."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -192,6 +193,18 @@ def test_other_frames_than_the_datasets_own_can_be_stored(tmp_path):
     assert json.loads(done.stdout)["frames"].endswith("/3-left-edge-32px")
 
 
+def test_frames_are_stored_as_a_clip_wants_them(tmp_path, random_clip_folder):
+    write_dataset(tmp_path)
+    clip = shutil.copytree(random_clip_folder, tmp_path / "clip")
+    recipe = {"do_center_crop": False, "size": {"height": 32, "width": 32}, "resample": 2}
+    (clip / "preprocessor_config.json").write_text(json.dumps(recipe))
+
+    done = prepare(tmp_path, "--frames", "--backbone", clip, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"].endswith("/12-uniform-32px-squash-bilinear")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
     write_dataset(tmp_path)
@@ -232,7 +245,7 @@ def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "--num-frames", "3"],
-            "--num-frames and --sampling need --frames",
+            "--num-frames, --sampling, --backbone and --image-px need --frames",
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "-o", "t.txt"],

@@ -12,6 +12,7 @@ from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers
 
 if TYPE_CHECKING:
+    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frame_store import StoreReport
     from mvadapter.data.frames import FrameSettings
     from mvadapter.datasets.check import CheckReport
@@ -64,21 +65,33 @@ def prepare(
         Literal["uniform", "left-edge", "head", "tail"] | None,
         typer.Option(help="With --frames: how frames are chosen. [default: the dataset's]"),
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="With --frames: CLIP that the frames are resized for, as in training."),
+    ] = None,
     image_px: Annotated[
-        int, typer.Option(help="With --frames: image size of the CLIP, in pixels.", min=1)
-    ] = 224,
+        int | None,
+        typer.Option(
+            help="With --frames, instead of --backbone: image size of an ordinary CLIP, in pixels. "
+            "[default: 224]",
+            min=1,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the table that the other commands read; run again to resume --frames."""
-    from mvadapter.backbone.recipes import Resize
     from mvadapter.data.frames import FrameSettings
     from mvadapter.data.table import check_suffix
     from mvadapter.datasets.annotations import AnnotationFolder
     from mvadapter.datasets.find import VideoFiles
     from mvadapter.datasets.prepare import find_records, write_prepared
 
-    if not frames and (num_frames or sampling):
-        raise ConfigError("--num-frames and --sampling need --frames")
+    if not frames and (num_frames or sampling or backbone or image_px):
+        raise ConfigError("--num-frames, --sampling, --backbone and --image-px need --frames")
+    if backbone and image_px:
+        raise ConfigError("--image-px cannot be combined with --backbone, which has a size")
+    # Before the work, because the CLIP may be mistyped.
+    resize = _resize(backbone, image_px) if frames else None
     row = DATASETS[dataset]
     table = output or row.default_table
     check_suffix(table)
@@ -87,11 +100,11 @@ def prepare(
     )
     write_prepared(row, prepared, table, videos)
     stored = None
-    if frames:
+    if resize is not None:
         settings = FrameSettings(
             num_frames=num_frames or row.num_frames,
             sampling=sampling or row.sampling,
-            resize=Resize.crop(image_px),
+            resize=resize,
         )
         stored = _store(prepared, table, settings)
     for name, reason in prepared.absent.items():
@@ -156,6 +169,16 @@ def check(
         _print_report(row.title, report, is_estimate=backbone is None)
     if report.problems:
         raise typer.Exit(1)
+
+
+def _resize(backbone: str | None, image_px: int | None) -> "Resize":
+    """How frames are resized for a CLIP, or for an ordinary one of that size."""
+    from mvadapter.backbone.clip import Backbone
+    from mvadapter.backbone.recipes import Resize
+
+    if backbone is not None:
+        return Backbone.load(backbone).pixels.resize
+    return Resize.crop(image_px or 224)
 
 
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":

@@ -103,12 +103,12 @@ def open_frames(
     if folders and store is None:
         log.warning(
             "%s: frames are stored for other settings (%s), so the videos are decoded; mvadapter "
-            "data prepare --frames --num-frames %d --sampling %s --image-px %d stores these too",
+            "data prepare --frames --num-frames %d --sampling %s --backbone %s stores these too",
             table,
             ", ".join(folder.name for folder in folders.values()),
             settings.num_frames,
             settings.sampling,
-            settings.resize.size_px,
+            encoder.backbone.name,
         )
     return FrameReader(
         records, settings, store=store, num_workers=num_workers, cache_bytes=cache_bytes

@@ -241,6 +241,7 @@ class EvaluationResult:
             "data_fingerprint": data.fingerprint,
             "inputs": None if self.inputs is None else asdict(self.inputs),
             "selection": self.selection,
+            "is_selected_on_test": self.is_selected_on_test,
             "trained_on": self.num_trained_on,
             "policy": {"missing": data.missing_policy, "unreadable": data.unreadable_policy},
             "protocol": self.protocol,

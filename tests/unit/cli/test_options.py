@@ -7,7 +7,10 @@ import typer
 from mvadapter.cli.main import app
 
 # These name a different thing in each command.
-_OWN_MEANING = {"--adapter", "--backbone of data check", "--output", "--split", "--top", "--videos"}
+_OWN_MEANING = {
+    "--adapter", "--backbone of data check", "--backbone of data prepare", "--output", "--split",
+    "--top", "--videos",
+}  # fmt: skip
 
 
 def options(group, prefix=""):

@@ -53,4 +53,4 @@ def test_frames_stored_for_another_clip_are_passed_over_and_that_is_said(
     assert frames.shape == (4, 3, 32, 32)
     assert frames.dtype == torch.uint8
     assert "stored for other settings (4-uniform-16px), so the videos are decoded" in caplog.text
-    assert "--frames --num-frames 4 --sampling uniform --image-px 32" in caplog.text
+    assert f"--num-frames 4 --sampling uniform --backbone {encoder.backbone.name} " in caplog.text
