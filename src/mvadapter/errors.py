@@ -51,6 +51,9 @@ class UnknownNameError(ConfigError):
             message += f" Known: {', '.join(names)}."
         super().__init__(message + (f" {advice}" if advice else ""))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _with_message, (type(self), str(self))
+
 
 class DataError(MvAdapterError, ValueError):
     """A table, a caption or a score matrix cannot be used."""
@@ -87,3 +90,13 @@ class MissingExtraError(MvAdapterError, ImportError):
         super().__init__(
             f"{package} is not installed; for {purpose}, run: pip install 'mvadapter[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _with_message, (type(self), str(self))
+
+
+def _with_message(kind: type[MvAdapterError], message: str) -> MvAdapterError:
+    """Make an error again that came from another process."""
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error

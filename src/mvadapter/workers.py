@@ -6,17 +6,27 @@ in a process beside this one, or on another machine.
 
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Lock, Semaphore
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, assert_never, runtime_checkable
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    assert_never,
+    runtime_checkable,
+)
 
 Piece = TypeVar("Piece")
 Piece_co = TypeVar("Piece_co", covariant=True)
@@ -28,6 +38,9 @@ Summary_co = TypeVar("Summary_co", covariant=True)
 WorkerKind: TypeAlias = Literal["threads", "processes"]
 """Threads share memory and cost nothing. Processes survive a crash of the decoder: the item that
 caused it is reported and the others continue."""
+
+Message: TypeAlias = tuple[Literal["piece", "end", "error"], Any]
+"""What a worker process sends: a piece, an item's summary, or the error that ended it."""
 
 _MAX_WORKERS = 8
 
@@ -202,26 +215,36 @@ class _Child:
         """Run an item there."""
         is_finished = False
         try:
-            if self._process is None:
-                self._start()
-            self._connection.send(item)
-            while True:
-                kind, value = self._connection.recv()
-                match kind:
-                    case "piece":
-                        yield value
-                    case "error":
-                        is_finished = True
-                        raise value
-                    case _:
-                        is_finished = True
-                        summary: Summary = value
-                        return summary
-        except (EOFError, ConnectionError):
-            return item.lost(f"the process that read it died ({self._exit_code()})")
+            message = self._ask(item)
+            while message is not None and message[0] == "piece":
+                yield message[1]
+                message = self._receive()
+            if message is None:
+                return item.lost(f"the process that read it died ({self._exit_code()})")
+            is_finished = True
+            kind, value = message
+            if kind == "error":
+                raise value
+            summary: Summary = value
+            return summary
         finally:
             if not is_finished:
                 self.close()
+
+    def _ask(self, item: WorkItem[Piece, Summary]) -> "Message | None":
+        """Send an item and wait for the first answer; None if the process has died."""
+        if self._process is None:
+            self._start()
+        with suppress(ConnectionError):
+            self._connection.send(item)
+        return self._receive()
+
+    def _receive(self) -> "Message | None":
+        try:
+            message: Message = self._connection.recv()
+        except (EOFError, ConnectionError):
+            return None
+        return message
 
     def close(self) -> None:
         """End the process."""
@@ -249,22 +272,36 @@ def _serve(connection: "Connection") -> None:
     """Run what comes, until the other end closes."""
     # A terminal sends Ctrl-C to every process; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):
+        while True:
             item: WorkItem[object, object] = connection.recv()
-            connection.send(_send_pieces(item.run(), connection))
-        except (EOFError, ConnectionError):
-            return
+            for message in _messages(item):
+                connection.send_bytes(_packed(message))
 
 
-def _send_pieces(
-    pieces: Generator[object, None, object], connection: "Connection"
-) -> tuple[str, object]:
+def _messages(item: WorkItem[object, object]) -> Iterator[Message]:
+    pieces = item.run()
     while True:
         try:
             piece = next(pieces)
         except StopIteration as end:
-            return "end", end.value
-        except Exception as error:  # noqa: BLE001 - it is raised again by the parent
-            return "error", error
-        connection.send(("piece", piece))
+            yield "end", end.value
+            return
+        except Exception as error:  # noqa: BLE001 - the parent raises it again
+            yield "error", error
+            return
+        yield "piece", piece
+
+
+def _packed(message: Message) -> bytes:
+    """Pickle a message; one that no pickle can hold becomes an error that names it."""
+    try:
+        packed = pickle.dumps(message)
+        if message[0] == "error":
+            # The class of an error may not accept what its pickle holds.
+            pickle.loads(packed)  # noqa: S301 - our own bytes
+    except Exception:  # noqa: BLE001 - the classes of others may raise anything
+        kind, value = message
+        described = f"{type(value).__name__}: {value}" if kind == "error" else repr(type(value))
+        return pickle.dumps(("error", RuntimeError(described)))
+    return packed

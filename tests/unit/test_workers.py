@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mvadapter.errors import UnknownNameError
 from mvadapter.workers import Ended, map_in_order, run_all
 
 
@@ -22,6 +23,31 @@ class Count:
                 raise KeyError(number)
             yield number
         return f"counted to {self.to}"
+
+    def lost(self, reason):
+        return reason
+
+
+class UnpicklableError(Exception):
+    def __init__(self):
+        super().__init__("no pickle holds me")
+        self.generator = (number for number in [])
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Raises one error, in the process that runs it."""
+
+    error: str
+
+    def run(self):
+        yield 0
+        raise {
+            "EOFError": EOFError("the item's own"),
+            "ConnectionResetError": ConnectionResetError("the item's own"),
+            "UnknownNameError": UnknownNameError("name", "a", ["b"]),
+            "RuntimeError": UnpicklableError(),
+        }[self.error]
 
     def lost(self, reason):
         return reason
@@ -49,6 +75,22 @@ def test_every_item_gives_its_pieces_in_order_and_then_its_summary(kind):
 def test_what_an_item_raises_reaches_the_caller(kind):
     with pytest.raises(KeyError, match="1"):
         collect([Count(3), Count(3, fails_at=1)], kind)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("EOFError", "the item's own"),
+        ("ConnectionResetError", "the item's own"),
+        ("UnknownNameError", r"name 'a' is not known\. Known: b\."),
+        ("RuntimeError", "UnpicklableError: no pickle holds me"),
+    ],
+)
+def test_an_error_in_a_process_is_no_death_of_the_process(error, message):
+    with pytest.raises(Exception, match=message) as caught:
+        collect([Fails(error)], "processes")
+
+    assert type(caught.value).__name__ == error
 
 
 def test_an_item_that_ends_its_process_is_reported_and_the_others_continue():

@@ -19,6 +19,7 @@ from mvadapter.errors import BackboneError
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 """Where a CLIP folder describes its pixels; transformers 5 writes the first, nested."""
+_TOKENIZER_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 
 # Pillow's numbers, which transformers writes.
@@ -67,6 +68,12 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
     where = files.get("tokenizer_config.json")
     if where is not None:
         settings = _read_table(where)
+    kind = settings.get("tokenizer_class", _TOKENIZER_CLASSES[0])
+    if kind not in _TOKENIZER_CLASSES:
+        raise BackboneError(
+            f"{where}: tokenizer_class is {kind!r}; supported are "
+            f"{' and '.join(_TOKENIZER_CLASSES)}"
+        )
     longest = settings.get("model_max_length")
     # transformers writes 1e30 for "no limit".
     if longest is not None and not (_is_number(longest) and longest >= 3):

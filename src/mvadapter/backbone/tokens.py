@@ -50,7 +50,12 @@ class CaptionTokenizer:
                 [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
             )
         self._longest = recipe.max_tokens
-        self._pad_id = self._tokenizer.token_to_id(recipe.padding) or 0
+        pad_id = self._tokenizer.token_to_id(recipe.padding)
+        if pad_id is None:
+            raise BackboneError(
+                f"{name_or_path}: the pad token {recipe.padding!r} is not in the vocabulary"
+            )
+        self._pad_id = pad_id
 
     def encode(self, captions: Sequence[str], max_tokens: int) -> tuple[TokenIds, TokenMask]:
         """Turn captions into start + words + end, padded or cut to ``max_tokens`` tokens.

@@ -65,9 +65,9 @@ def measure_on_test(
     needs: dict[str, dict[str, float]] = {}
     if reversal is not None:
         hits["reversal"] = 100 * reversal.cpu().numpy()
-        needs = _by_need(hits, records)
+        needs = _by_need(hits, embedded.kept)
         # A caption without time is its own reverse: there is nothing to choose between.
-        in_time = np.array([need_of(record) != "appearance" for record in records])
+        in_time = np.array([need_of(record) != "appearance" for record in embedded.kept])
         hits["reversal"], groups["reversal"] = hits["reversal"][in_time], of_video[in_time]
     return Measured(
         metrics={

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -25,7 +26,9 @@ def reset_peak(device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
         # A process starts with the peak of its parent (man proc_pid_clear_refs).
-        _CLEAR_REFS.write_text("5", encoding="ascii")
+        # Where a container forbids it, the peak is that of the process since its start.
+        with suppress(OSError):
+            _CLEAR_REFS.write_text("5", encoding="ascii")
     return peak_bytes(device)
 
 

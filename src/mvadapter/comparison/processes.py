@@ -90,6 +90,7 @@ class _Worker:
     def join(self) -> None:
         """Wait for the process to end."""
         self._process.join()
+        self.receiver.close()
 
 
 def _work(job: Job, stop: Event, sender: "Connection[float | str, None]", num_threads: int) -> None:

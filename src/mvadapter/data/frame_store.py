@@ -177,10 +177,10 @@ class FrameStore:
 
 
 class _ShardWriter:
-    """Collects images and adds them to a cache, a shard at a time."""
+    """Collects images and adds them to a store, a shard at a time."""
 
-    def __init__(self, cache: FrameStore) -> None:
-        self._cache = cache
+    def __init__(self, store: FrameStore) -> None:
+        self._store = store
         self._start_over()
 
     def __enter__(self) -> "_ShardWriter":
@@ -200,7 +200,7 @@ class _ShardWriter:
 
     def _flush(self) -> None:
         if self._records:
-            self._cache.add(self._records, self._images)
+            self._store.add(self._records, self._images)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -239,14 +239,14 @@ def store_frames(
     folder = home / _name(settings)
     refusal = DataError(f"{home}: another process is storing frames here; let it finish first")
     with locked(home / _LOCK, refusal):
-        cache = FrameStore(folder, settings)
+        store = FrameStore(folder, settings)
         once = list({_key(record): record for record in records}.values())
-        todo = [record for record in once if cache.stored(record) is None]
+        todo = [record for record in once if store.stored(record) is None]
 
         def advance(num_done: int) -> None:
             on_progress(len(once) - len(todo) + num_done, len(once))
 
-        skipped = _store_all(cache, todo, settings, num_workers, advance)
+        skipped = _store_all(store, todo, settings, num_workers, advance)
     return StoreReport(
         folder=folder,
         num_stored=len(once) - len(skipped),

@@ -124,7 +124,7 @@ class FileSegments:
 
 
 def embed_files(
-    paths: Iterable[str | PathLike[str]],
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     encoder: AnyEncoder,
     *,
     max_segment_seconds: float = SEGMENT_SECONDS,
@@ -138,11 +138,12 @@ def embed_files(
     and ends nothing.
 
     Args:
-        paths: What to embed.
+        paths: One file, or several.
         encoder: What embeds it, on its backbone's device.
         max_segment_seconds: Videos are cut into as few equal segments as possible, none longer.
         precision: Of the arithmetic; ``auto`` asks the processor.
-        workers: Where files are decoded.
+        workers: Where files are decoded. Processes survive a crash of the decoder; a script that
+            asks for them must call this under ``if __name__ == "__main__"``.
 
     Yields:
         Each file once, in the order in which they are completed.
@@ -150,6 +151,7 @@ def embed_files(
     Raises:
         ConfigError: ``max_segment_seconds`` is not a number above 0.
     """
+    paths = [paths] if isinstance(paths, str | PathLike) else paths
     frames = FrameSettings(
         num_frames=encoder.inputs.num_frames,
         sampling=encoder.inputs.sampling,
@@ -159,7 +161,6 @@ def embed_files(
         FileSegments(path=fspath(path), max_segment_seconds=max_segment_seconds, frames=frames)
         for path in paths
     ]
-    drafts = [_Draft(path=item.path, dim=encoder.backbone.dim) for item in items]
     settled = choose_precision(precision, encoder.backbone.device)
     pieces = run_all(
         items,
@@ -168,22 +169,23 @@ def embed_files(
         kind=workers,
     )
     with closing(pieces):
-        for segments, ended in _batches(pieces, drafts):
+        for segments, ended in _batches(pieces, items):
             _embed(segments, encoder, settled)
             # A file ends after its last segment, so those that ended are complete now.
             for draft in ended:
-                yield draft.finish()
+                yield draft.finish(encoder.backbone.dim)
 
 
 def _batches(
-    pieces: Iterable[tuple[int, Piece | Ended[FileEnd]]], drafts: Sequence["_Draft"]
+    pieces: Iterable[tuple[int, Piece | Ended[FileEnd]]], items: Sequence[FileSegments]
 ) -> Generator[tuple[list[tuple["_Draft", DecodedSegment]], list["_Draft"]], None, None]:
     """Collect the segments of a batch, and the files that it completes."""
-    num_open = len(drafts)
+    num_open = len(items)
+    drafts: dict[int, _Draft] = {}
     waiting: list[tuple[_Draft, DecodedSegment]] = []
     ended: list[_Draft] = []
     for position, piece in pieces:
-        draft = drafts[position]
+        draft = drafts.setdefault(position, _Draft(path=items[position].path))
         match piece:
             case DecodedSegment():
                 waiting.append((draft, piece))
@@ -191,7 +193,7 @@ def _batches(
                 draft.problem = draft.problem or piece.reason
             case Ended():
                 draft.end = piece.summary
-                ended.append(draft)
+                ended.append(drafts.pop(position))
                 num_open -= 1
         if len(waiting) == _BATCH_SEGMENTS or not waiting or not num_open:
             yield waiting, ended
@@ -203,14 +205,13 @@ class _Draft:
     """A file of which some segments are embedded."""
 
     path: str
-    dim: int
     end: FileEnd | None = None
     problem: str | None = None
     """The first one; a damaged file can have as many as it has segments."""
     spans: list[Span] = field(default_factory=list)
     vectors: list[Tensor] = field(default_factory=list)
 
-    def finish(self) -> EmbeddedFile:
+    def finish(self, dim: int) -> EmbeddedFile:
         end, problem, spans, vectors = self.end, self.problem, self.spans, self.vectors
         if end is not None and end.failure is not None:
             problem, spans, vectors = end.failure, [], []
@@ -219,7 +220,7 @@ class _Draft:
         return EmbeddedFile(
             path=self.path,
             spans=tuple(spans),
-            vectors=torch.stack(vectors) if vectors else torch.zeros(0, self.dim),
+            vectors=torch.stack(vectors) if vectors else torch.zeros(0, dim),
             problem=problem,
         )
 

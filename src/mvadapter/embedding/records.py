@@ -135,7 +135,7 @@ def embed_records(
         VideoError: A video gives no frames and the policy is ``error``.
         DataError: No video can be read.
     """
-    found = embed_videos(encoder, len(records), source, options)
+    found = embed_all_videos(encoder, len(records), source, options)
     skipped = tuple((records[position], reason) for position, reason in found.unreadable.items())
     kept = [records[position] for position in found.positions]
     if not kept:
@@ -144,14 +144,14 @@ def embed_records(
     owners = [index for index, record in enumerate(kept) for _ in record.captions]
     return EmbeddedRecords(
         videos=found.videos,
-        captions=embed_captions(encoder, captions, options),
+        captions=embed_all_captions(encoder, captions, options),
         caption_video=torch.tensor(owners, device=encoder.backbone.device),
         kept=tuple(kept),
         skipped=skipped,
     )
 
 
-def embed_videos(
+def embed_all_videos(
     encoder: AnyEncoder, num_videos: int, source: FrameSource, options: EmbeddingOptions
 ) -> EmbeddedVideos:
     """Embed the videos of a source; several processes share the batches.
@@ -194,7 +194,7 @@ def _read_batches(
             yield batch, list(islice(found, len(batch)))
 
 
-def embed_captions(
+def embed_all_captions(
     encoder: AnyEncoder, captions: Sequence[str], options: EmbeddingOptions
 ) -> CaptionEmbeddings:
     """Embed captions in batches, which several processes share."""

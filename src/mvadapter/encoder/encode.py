@@ -23,7 +23,7 @@ from mvadapter.backbone.towers import run_text, run_vision
 from mvadapter.data.records import Record
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import Inputs
-from mvadapter.embedding.records import EmbeddingOptions, embed_videos, open_frames
+from mvadapter.embedding.records import EmbeddingOptions, embed_all_videos, open_frames
 from mvadapter.encoder.adapter_folder import read_adapter
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import (
@@ -36,6 +36,10 @@ from mvadapter.shapes import (
     VideoPixels,
 )
 from mvadapter.video.preprocess import resize
+
+# What fits into memory beside the activations of a large CLIP.
+_CAPTIONS_AT_ONCE = 256
+_IMAGES_AT_ONCE = 16
 
 AnyImage: TypeAlias = Image.Image | npt.NDArray[Any]
 """A Pillow image, or a uint8 array [height width channel] of red, green and blue."""
@@ -90,9 +94,12 @@ class Encoder:
             dtype: ``torch.float32`` or ``torch.bfloat16``.
 
         Raises:
+            ConfigError: There are inputs beside an adapter.
             BackboneError: The CLIP cannot be loaded.
             AdapterFolderError: The adapter is missing, damaged, or made for another CLIP.
         """
+        if adapter is not None and inputs is not None:
+            raise ConfigError("an adapter has its own inputs; leave out inputs")
         backbone = Backbone.load(name_or_path, device=device, dtype=dtype)
         if adapter is None:
             return cls(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
@@ -183,12 +190,18 @@ class Encoder:
             BackboneError: The backbone has no tokenizer.
         """
         captions = [captions] if isinstance(captions, str) else captions
-        token_ids, mask = self.backbone.tokenizer.encode(captions, self.inputs.max_tokens)
         device = self.backbone.device
-        with torch.inference_mode():
-            return self.embed_tokens(token_ids.to(device), mask.to(device))
+        parts = [torch.zeros(0, self.backbone.dim, device=device)]
+        for start in range(0, len(captions), _CAPTIONS_AT_ONCE):
+            part = captions[start : start + _CAPTIONS_AT_ONCE]
+            token_ids, mask = self.backbone.tokenizer.encode(part, self.inputs.max_tokens)
+            with torch.inference_mode():
+                parts.append(self.embed_tokens(token_ids.to(device), mask.to(device)))
+        return torch.cat(parts)
 
-    def embed_video_files(self, paths: Sequence[str | PathLike[str]]) -> VideoEmbeddings:
+    def embed_video_files(
+        self, paths: str | PathLike[str] | Sequence[str | PathLike[str]]
+    ) -> VideoEmbeddings:
         """Embed complete video files without gradients, each as one vector of unit length.
 
         `mvadapter.embed_files` embeds the segments of any number of files instead.
@@ -196,9 +209,10 @@ class Encoder:
         Raises:
             VideoError: A file gives no frames.
         """
+        paths = [paths] if isinstance(paths, str | PathLike) else paths
         records = [Record(id=str(path), video=Path(path), captions=()) for path in paths]
         frames = open_frames(self, records)
-        return embed_videos(self, len(records), frames, EmbeddingOptions()).videos
+        return embed_all_videos(self, len(records), frames, EmbeddingOptions()).videos
 
     def embed_images(self, images: Sequence[AnyImage]) -> VideoEmbeddings:
         """Embed pictures without gradients: each is a video of one frame.
@@ -211,8 +225,12 @@ class Encoder:
             ConfigError: An array is not a picture.
         """
         how = self.backbone.pixels.resize
-        frames = [resize(_array_of(image)[None], how) for image in images]
-        return embed_batch(self, frames, "float32")
+        parts = [torch.zeros(0, self.backbone.dim, device=self.backbone.device)]
+        for start in range(0, len(images), _IMAGES_AT_ONCE):
+            part = images[start : start + _IMAGES_AT_ONCE]
+            frames = [resize(_array_of(image)[None], how) for image in part]
+            parts.append(embed_batch(self, frames, "float32"))
+        return torch.cat(parts)
 
     def _weights(self) -> Mapping[str, Tensor]:
         copies = self.adapter.backbone_weights

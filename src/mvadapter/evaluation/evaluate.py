@@ -15,11 +15,12 @@ from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import choose_split, split_records
 from mvadapter.datasets.annotations import Dataset
 from mvadapter.datasets.catalog import DATASETS
+from mvadapter.datasets.prepare import find_prepared
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.embedding.records import (
     EmbeddingOptions,
     UnreadablePolicy,
-    embed_captions,
+    embed_all_captions,
     embed_records,
     open_frames,
 )
@@ -27,7 +28,7 @@ from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
-from mvadapter.errors import ConfigError, MvAdapterError
+from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.evaluation.evaluate_scores import Scored, compare_with, measure
 from mvadapter.evaluation.rank_table import read_rank_table
 from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
@@ -47,7 +48,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     against: str | Path | None = None,
     unreadable: UnreadablePolicy = "error",
     precision: PrecisionChoice = "float32",
-    device: str = "cpu",
+    device: str | None = None,
     world: World | None = None,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> EvaluationResult:
@@ -58,34 +59,40 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
 
     Args:
         adapter: An adapter folder, an encoder, or None for the frozen CLIP.
-        data: A table, or a folder of videos with captions.
+        data: A table, a folder of videos with captions, or the name of a prepared dataset.
         backbone: The CLIP; None is the adapter's own, or "tiny" without an adapter.
         videos: The folder that the table's video names start from, where it is not the table's.
-        split: Which rows; None is the only split, or the test split of the adapter's recipe.
+        split: Which rows; None is the only split, or else the test split of the named dataset, of
+            the adapter's recipe, or of the dataset that the table was prepared from.
         query_bank: A split whose captions are the bank of QB-Norm; None leaves it out.
         dual_softmax: The temperature of a dual softmax, as a factor on scores or its reciprocal;
             None leaves it out.
         against: A file of another system's ranks on the same queries, for a paired test.
         unreadable: Whether a video without frames is an error, or skipped and reported.
         precision: Of the arithmetic.
-        device: Torch device, such as "cpu" or "cuda".
+        device: Torch device, such as "cpu" or "cuda"; None is the CPU, or the encoder's own.
         world: The processes that share the work; None is this one alone.
         on_progress: Called with the number of videos that are done and the number of all.
 
     Raises:
+        ConfigError: An encoder is given together with a CLIP or a device.
         MvAdapterError: The data, the adapter or the CLIP cannot be used as asked.
     """
     world = world or World()
     # Before the work, which may take hours.
     other_ranks = None if against is None else read_rank_table(Path(against))
-    table = find_table(Path(data))
+    if isinstance(adapter, Encoder) and (backbone, device) != (None, None):
+        raise ConfigError("an encoder has its own CLIP and device; leave out backbone and device")
+    named = None if Path(data).exists() else DATASETS.get(str(data))
+    table = find_table(Path(data)) if named is None else find_prepared(named, None)
     everything = read_records(table, videos)
     training = _training_of(adapter)
-    usual = "test" if training is None else training.data.splits.test_split
-    records = choose_split(everything, table, split, default=usual)
-    bank = _bank_captions(everything, table, query_bank, records)
     origin = read_origin(table)
     dataset = None if origin is None else DATASETS.get(origin.dataset)
+    records = choose_split(
+        everything, table, split, default=_default_split(named, training, dataset)
+    )
+    bank = _bank_captions(everything, table, query_bank, records)
     with world.joined():
         encoder = _load(adapter, backbone, _usual_inputs(dataset), device, world)
         # Machines may differ; all processes take what the first one has.
@@ -97,7 +104,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
             on_progress=on_progress,
         )
         embedded = embed_records(encoder, records, open_frames(encoder, records, table), options)
-        bank_captions = embed_captions(encoder, bank, options)
+        bank_captions = embed_all_captions(encoder, bank, options)
     scored = Scored(
         scores=embedded.scores,
         caption_video=embedded.caption_video,
@@ -135,6 +142,16 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     return result if other_ranks is None else compare_with(result, other_ranks, str(against))
 
 
+def _default_split(
+    named: Dataset | None, training: TrainingRecord | None, dataset: Dataset | None
+) -> str:
+    if named is not None:
+        return named.test_split
+    if training is not None:
+        return training.data.splits.test_split
+    return "test" if dataset is None else dataset.test_split
+
+
 def _training_of(adapter: str | Path | Encoder | None) -> TrainingRecord | None:
     if adapter is None or isinstance(adapter, Encoder):
         return None
@@ -145,11 +162,12 @@ def _load(
     adapter: str | Path | Encoder | None,
     backbone: str | Path | None,
     usual: Inputs,
-    device: str,
+    device: str | None,
     world: World,
 ) -> Encoder:
     if isinstance(adapter, Encoder):
         return adapter
+    device = device or "cpu"
     if device == "cuda" and world.size > 1:
         device = f"cuda:{world.local_index}"
     if adapter is not None:
@@ -191,17 +209,17 @@ def _bank_captions(
 
 def _count_trained(
     training: TrainingRecord, everything: Sequence[Record], evaluated: Sequence[Record]
-) -> int:
+) -> int | None:
     """How many of the evaluated videos the adapter was trained on.
 
     Splits of one dataset may overlap: MSR-VTT's 9k train split holds most of its full test split.
-    Known where the adapter was trained on this very table, and 0 elsewhere.
+    Known where the adapter was trained on this very table, and None elsewhere.
     """
     try:
         parts = split_records(everything, training.data.splits)
-    except MvAdapterError:
-        return 0
+    except TrainingError:
+        return None
     if fingerprint([*parts.train, *parts.selection]) != training.data.fingerprint:
-        return 0
+        return None
     trained = {record.video for record in parts.train}
     return len(trained & {record.video for record in evaluated})

@@ -177,8 +177,8 @@ class EvaluationResult:
     """What chose the epoch of the adapter."""
     is_selected_on_test: bool = False
     """Whether the test split chose it, so that numbers on that split are too good."""
-    num_trained_on: int = 0
-    """Evaluated videos that the adapter was trained on."""
+    num_trained_on: int | None = None
+    """Evaluated videos that the adapter was trained on; None where that is not known."""
     dual_softmax: DualSoftmaxResult | None = None
     query_bank_norm: QueryBankResult | None = None
     against: AgainstResult | None = None

@@ -12,7 +12,7 @@ from mvadapter.embedding.records import (
     EmbeddedRecords,
     EmbeddingOptions,
     ReversedFrames,
-    embed_captions,
+    embed_all_captions,
     embed_records,
 )
 from mvadapter.encoder.encode import Encoder
@@ -68,10 +68,10 @@ def measure_reversal(
         VideoError: A video gives no frames.
     """
     backwards = embed_records(encoder, records, ReversedFrames(source), options)
-    twins = [reverse_caption(record.captions[0]) for record in records]
+    twins = [reverse_caption(record.captions[0]) for record in embedded.kept]
     return reversal_hits(
         embedded.videos,
         backwards.videos,
         embedded.captions,
-        embed_captions(encoder, twins, options),
+        embed_all_captions(encoder, twins, options),
     )

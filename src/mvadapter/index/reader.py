@@ -71,17 +71,9 @@ class IndexView:
             ConfigError: The query cannot be used, or ``top`` is below 1.
             BackboneError: The CLIP has no tokenizer.
         """
-        is_candidate = self._candidates(where)
-        if isinstance(query, Moment):
-            is_candidate &= ~self.segments.of_moment(query)
-        return find_moments(
-            self.segments,
-            self.segments.vectors @ self.embed_query(query),
-            top=top,
-            is_candidate=is_candidate,
-            group=group,
-            min_score=min_score,
-        )
+        own = self.segments.of_moment(query) if isinstance(query, Moment) else None
+        vector = self.embed_query(query)
+        return self._find(vector, top, where, group, min_score, left_out=own)
 
     def search_vector(
         self,
@@ -110,14 +102,7 @@ class IndexView:
                 f"vector must have {dim} numbers and length 1, got shape {list(vector.shape)} and "
                 f"length {np.linalg.norm(vector):.3g}; embed the query with this view's encoder"
             )
-        return find_moments(
-            self.segments,
-            self.segments.vectors @ vector,
-            top=top,
-            is_candidate=self._candidates(where),
-            group=group,
-            min_score=min_score,
-        )
+        return self._find(vector, top, where, group, min_score)
 
     def embed_query(self, query: Query) -> Vector:
         """Turn a query into the vector of unit length that segments are compared with.
@@ -136,10 +121,28 @@ class IndexView:
             case _:
                 return self.encoder.embed_images([query])[0].cpu().numpy()
 
-    def _candidates(self, where: AnyPath | Iterable[AnyPath] | None) -> SegmentMask:
-        if where is None:
-            return np.ones(len(self.segments), dtype=np.bool_)
-        return self.segments.in_places(absolute_paths(where))
+    def _find(
+        self,
+        vector: Vector,
+        top: int,
+        where: AnyPath | Iterable[AnyPath] | None,
+        group: Group,
+        min_score: float | None,
+        left_out: SegmentMask | None = None,
+    ) -> list[Moment]:
+        is_candidate = np.ones(len(self.segments), dtype=np.bool_)
+        if where is not None:
+            is_candidate = self.segments.in_places(absolute_paths(where))
+        if left_out is not None:
+            is_candidate &= ~left_out
+        return find_moments(
+            self.segments,
+            self.segments.vectors @ vector,
+            top=top,
+            is_candidate=is_candidate,
+            group=group,
+            min_score=min_score,
+        )
 
     def _mean_vector(self, moment: Moment) -> Vector:
         vectors = self.segments.vectors[self.segments.of_moment(moment)]

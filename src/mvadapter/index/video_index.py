@@ -8,12 +8,17 @@ import torch
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.embedding.files import SEGMENT_SECONDS
-from mvadapter.encoder.adapter_folder import read_record
+from mvadapter.encoder.adapter_folder import CONFIG_FILE, read_record
 from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.reader import IndexView
-from mvadapter.index.record import IndexRecord, read_index_record
+from mvadapter.index.record import (
+    ADAPTERS_FOLDER,
+    RECORD_FILE,
+    IndexRecord,
+    read_index_record,
+)
 from mvadapter.index.views import (
     load_view_encoder,
     name_of_folder,
@@ -22,14 +27,15 @@ from mvadapter.index.views import (
     store_view,
 )
 from mvadapter.index.writer import AddReport, add_videos, create_index, write_lock
+from mvadapter.workers import WorkerKind
 
 
 class VideoIndex:
     """A folder of embedded segments of videos.
 
-    It has one view for each adapter that was added to it, all of the same CLIP. The object holds
-    nothing but the folder and the CLIP: what is on disk counts, and any number of processes may
-    search the index while one adds to it.
+    It has one view for each adapter that was added to it, all of the same CLIP. What is on disk
+    counts: the object keeps only encoders and views that are still those on disk, and any number of
+    processes may search the index while one adds to it.
 
     Make one with `VideoIndex.create` or `VideoIndex.open`.
     """
@@ -37,8 +43,9 @@ class VideoIndex:
     def __init__(self, folder: Path, backbone: Backbone) -> None:
         self.folder = folder
         self.backbone = backbone
-        self._encoders: dict[str, Encoder] = {}
-        self._latest_views: dict[str, tuple[int, IndexView]] = {}
+        # Each with what on disk it was read from.
+        self._encoders: dict[str, tuple[int, Encoder]] = {}
+        self._latest_views: dict[str, tuple[tuple[int, int], IndexView]] = {}
 
     @classmethod
     def create(
@@ -119,11 +126,11 @@ class VideoIndex:
         encoder = self._encoder(record, name)
         table = open_view_table(self.folder, name, encoder)
         # Before the segments: if both change in between, the next call reads them again.
-        version = table.version
-        known_version, view = self._latest_views.get(name, (None, None))
-        if view is None or version != known_version:
+        state = _written_at(self.folder / RECORD_FILE), table.version
+        known_state, view = self._latest_views.get(name, (None, None))
+        if view is None or state != known_state:
             view = IndexView(name=name, encoder=encoder, segments=table.segments())
-            self._latest_views[name] = version, view
+            self._latest_views[name] = state, view
         return view
 
     def add_view(self, adapter: Encoder | AnyPath, *, name: str | None = None) -> str:
@@ -165,6 +172,7 @@ class VideoIndex:
         *,
         view: str | None = None,
         precision: PrecisionChoice = "auto",
+        workers: WorkerKind = "threads",
         on_progress: Callable[[int, int, str], object] | None = None,
     ) -> AddReport:
         """Bring a view up to date with files and folders.
@@ -181,6 +189,7 @@ class VideoIndex:
                 ever added.
             view: The view to add to; None is the newest.
             precision: Of the arithmetic; ``auto`` asks the processor.
+            workers: Where videos are decoded; see `embed_files`.
             on_progress: Called as videos are done, with how many are done, how many there are, and
                 the name of one just done.
 
@@ -192,9 +201,20 @@ class VideoIndex:
         record = read_index_record(self.folder)
         name = record.view_name(view)
         encoder = self._encoder(record, name)
-        return add_videos(self.folder, name, encoder, paths, precision, on_progress)
+        return add_videos(self.folder, name, encoder, paths, precision, workers, on_progress)
 
     def _encoder(self, record: IndexRecord, name: str) -> Encoder:
-        if name not in self._encoders:
-            self._encoders[name] = load_view_encoder(self.folder, record, name, self.backbone)
-        return self._encoders[name]
+        state = _written_at(self.folder / ADAPTERS_FOLDER / name / CONFIG_FILE)
+        known_state, encoder = self._encoders.get(name, (None, None))
+        if encoder is None or state != known_state:
+            encoder = load_view_encoder(self.folder, record, name, self.backbone)
+            self._encoders[name] = state, encoder
+        return encoder
+
+
+def _written_at(path: Path) -> int:
+    """When a file was last written, in nanoseconds; 0 for a missing file."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -19,7 +19,9 @@ from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord
 from mvadapter.index.segment_table import SegmentTable
 
 # The name of a view is also that of a folder and of a table.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
+# Windows keeps these for devices, with any suffix.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def store_view(
@@ -37,11 +39,18 @@ def store_view(
         The record, which is also written, with the new view.
 
     Raises:
-        ConfigError: The name has characters that a view's name cannot have.
+        ConfigError: A view cannot have this name, or another view has it in another case.
         IndexFolderError: The adapter is for another CLIP, or the name belongs to another adapter.
         OSError: The folder cannot be written to.
     """
     refuse_bad_name(name)
+    for other in record.adapters:
+        # On many disks both would be one folder.
+        if other != name and other.casefold() == name.casefold():
+            raise ConfigError(
+                f"{folder}: there is a view {other!r}, and {name!r} differs from it only in case; "
+                f"choose another name"
+            )
     backbone = encoder.backbone
     refuse_other_clip(folder, record, backbone.name, backbone.fingerprint)
     place = folder / ADAPTERS_FOLDER / name
@@ -98,10 +107,10 @@ def name_of_folder(adapter: AnyPath) -> str:
     Otherwise, its readable characters and a hash, so that no two folder names give the same.
     """
     name = absolute(adapter).name
-    if _NAME.fullmatch(name):
+    if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name):
         return name
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_name).lstrip(".-") or "adapter"
+    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_name).strip(".-") or "adapter"
     return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
 
 
@@ -109,12 +118,13 @@ def refuse_bad_name(name: str) -> None:
     """Refuse names that a folder and a table cannot have.
 
     Raises:
-        ConfigError: The name has other characters, or begins with a dot or a dash.
+        ConfigError: The name has other characters, begins or ends with a dot, begins with a dash,
+            or is one that Windows reserves.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise ConfigError(
-            f"the name of a view must consist of letters, digits, '_', '-' and '.' and "
-            f"not begin with '.', got {name!r}; choose another name"
+            f"the name of a view must consist of letters, digits, '_', '-' and '.', not begin or "
+            f"end with '.', and not be a device of Windows, got {name!r}; choose another name"
         )
 
 

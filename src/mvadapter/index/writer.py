@@ -30,6 +30,7 @@ from mvadapter.index.record import (
 )
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.views import open_view_table, refuse_bad_name, store_view
+from mvadapter.workers import WorkerKind
 
 # What is lost when the process is killed is at most the embeddings of so many segments.
 _GROUP_SEGMENTS = 16
@@ -97,12 +98,13 @@ def create_index(folder: Path, encoder: Encoder, name: str, max_segment_seconds:
         store_view(folder, record, name, encoder)
 
 
-def add_videos(
+def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
     folder: Path,
     view: str,
     encoder: Encoder,
     paths: AnyPath | Iterable[AnyPath] | None,
     precision: PrecisionChoice,
+    workers: WorkerKind,
     on_progress: Callable[[int, int, str], object] | None,
 ) -> AddReport:
     """Bring a view of an index up to date; see `VideoIndex.add`.
@@ -122,7 +124,11 @@ def add_videos(
         table.remove(changes.removed)
         files = {file.path: file for file in changes.to_embed}
         embedded = embed_files(
-            files, encoder, max_segment_seconds=record.max_segment_seconds, precision=precision
+            files,
+            encoder,
+            max_segment_seconds=record.max_segment_seconds,
+            precision=precision,
+            workers=workers,
         )
         tally = _Tally(known=known, num_files=len(files))
         with closing(embedded):

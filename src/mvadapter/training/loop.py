@@ -82,6 +82,8 @@ class TrainingResult:
         """Plain values, as JSON holds them."""
         return {
             "folder": str(self.folder),
+            "is_finished": self.is_finished,
+            "step": self.step,
             "steps": self.num_steps,
             "best_epoch": self.best_epoch,
             "metrics": self.metrics,

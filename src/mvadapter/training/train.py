@@ -50,6 +50,8 @@ def resolve_recipe(
     Raises:
         ConfigError: There is nothing to train on, or a setting is wrong.
     """
+    if data is None and "data.path" in settings:
+        data = str(settings["data.path"])
     if data is not None:
         # The folder of videos that a recipe names belongs to the recipe's own table.
         settings = {"data.videos": "", **settings, "data.path": str(data)}

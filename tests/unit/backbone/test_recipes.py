@@ -239,6 +239,7 @@ def test_captions_are_cut_where_the_clips_own_limit_is_lower(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"tokenizer_class": "BertTokenizer"}, "tokenizer_class is 'BertTokenizer'; supported"),
         ({"model_max_length": "40"}, "model_max_length is '40'; it must be a number"),
         ({"model_max_length": 2}, "model_max_length is 2; it must be a number of at least 3"),
         ({"do_lower_case": 1}, "do_lower_case is 1; it must be true or false"),

@@ -120,3 +120,15 @@ def test_a_square_matrix_needs_no_owners():
 def test_another_matrix_does():
     with pytest.raises(DataError, match="2 captions and 3 videos; give caption_video"):
         evaluate_scores(np.ones((2, 3)))
+
+
+def test_an_encoder_keeps_its_own_clip_and_device(table, random_clip_folder):
+    encoder = Encoder.load(random_clip_folder)
+
+    with pytest.raises(ConfigError, match="leave out backbone and device"):
+        evaluate(encoder, table, backbone="tiny")
+
+
+def test_what_an_encoder_was_trained_on_is_not_known(result):
+    assert result.num_trained_on is None
+    assert result.to_dict()["trained_on"] is None

@@ -447,3 +447,34 @@ def test_a_report_becomes_plain_values(index, videos):
     }
     assert (plain["view"], plain["num_added"], plain["num_videos"]) == ("frozen", 3, 3)
     assert (plain["num_segments"], plain["incomplete"]) == (6, [])
+
+
+def test_a_view_whose_name_differs_in_case_alone_is_refused(index, trained):
+    with pytest.raises(ConfigError, match="'FROZEN' differs from it only in case"):
+        index.add_view(trained, name="FROZEN")
+
+    assert index.views == ("frozen",)
+
+
+@pytest.mark.parametrize("name", ["pets.", "CON", "nul.txt", "LPT1"])
+def test_a_name_that_some_disks_refuse_is_refused_everywhere(index, trained, name):
+    with pytest.raises(ConfigError, match="choose another name"):
+        index.add_view(trained, name=name)
+
+
+def test_an_index_that_was_made_again_is_read_again(index, videos, encoder):
+    index.add(videos / "0.mp4", precision="float32")
+    before = index.view()
+    shutil.rmtree(index.folder)
+    again = VideoIndex.create(index.folder, encoder, max_segment_seconds=0.5)
+    again.add(videos / "1.mp4", precision="float32")
+
+    assert index.view().segments.paths == (str(videos / "1.mp4"),)
+    assert before.segments.paths == (str(videos / "0.mp4"),)
+
+
+def test_videos_can_be_decoded_in_processes(index, videos):
+    report = index.add(videos, workers="processes", precision="float32")
+
+    assert (report.num_added, report.skipped) == (4, ())
+    assert held(index) == expected(0, 1, 2, 3)
