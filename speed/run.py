@@ -102,7 +102,7 @@ def adapter_against_frozen() -> Measurement:
 
 
 def precisions() -> Measurement:
-    """float32 against bfloat16 in a training step; `--precision auto` takes the faster."""
+    """float32 against bfloat16 in a training step; `--precision auto` asks the processor."""
     backbone = Backbone.load("tiny")
     encoder = Encoder(backbone, build_adapter(MvAdapterConfig(num_frames=8), backbone))
     size = backbone.vision.image_px
@@ -110,7 +110,7 @@ def precisions() -> Measurement:
 
     def step(precision: str) -> Callable[[], None]:
         def run() -> None:
-            with autocast(encoder, precision):
+            with autocast(backbone.device, precision):
                 videos = encoder.embed_videos(pixels, mask)
             videos.sum().backward()
 
@@ -136,7 +136,7 @@ def attention_under_bfloat16() -> Measurement:
     def step(*, in_bfloat16: bool) -> Callable[[], None]:
         def run() -> None:
             with mock.patch.object(towers, "_HAS_AMX", in_bfloat16):
-                with autocast(encoder, "bfloat16"):
+                with autocast(backbone.device, "bfloat16"):
                     videos = encoder.embed_videos(pixels, mask)
                 videos.sum().backward()
 
@@ -170,11 +170,11 @@ def one_reader_against_many(path: Path) -> Measurement:
             for start, end in windows:
                 reader.read(8, start, end)
 
-    return compare("14 windows of a video", ("a reader each", many), ("one reader", one))
+    return compare("14 windows of a video", ("one reader per window", many), ("one reader", one))
 
 
 def seeking_against_decoding(path: Path) -> Measurement:
-    """Two frames of a minute, against decoding the whole of it."""
+    """Two frames of a minute, against decoding all of it."""
 
     def everything() -> None:
         with VideoReader(path) as reader:

@@ -97,8 +97,8 @@ __all__.sort()
 
 
 def __dir__() -> list[str]:
-    """Every name, those too that are not imported yet."""
-    return sorted({*globals(), *_HOME})
+    """The public names, those too that are not imported yet."""
+    return sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own

@@ -36,7 +36,7 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
         if key not in known:
             renamed = RENAMED.get(key)
             nearest = renamed if renamed in known else None
-            raise UnknownNameError(f"setting of {where}", key, known, nearest=nearest)
+            raise UnknownNameError(f"{where}: setting", key, known, nearest=nearest)
     try:
         # Through JSON, so that strict types still accept a list as a tuple.
         return TypeAdapter(config_class).validate_json(json.dumps(dict(table)), strict=True)

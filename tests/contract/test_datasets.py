@@ -148,7 +148,7 @@ def test_a_packed_file_that_is_damaged_is_refused(sample, folder):
 
 
 def test_an_unknown_split_is_refused_with_the_known_ones(sample):
-    with pytest.raises(UnknownNameError, match=f"split of {sample.name} 'tset' is not known"):
+    with pytest.raises(UnknownNameError, match=f"{sample.name}: split 'tset' is not known"):
         sample.dataset.split("tset")
 
 

@@ -257,7 +257,7 @@ def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "--split", "tset"],
-            "split of msvd 'tset' is not known. Did you mean 'test'?",
+            "msvd: split 'tset' is not known. Did you mean 'test'?",
         ),
         (["data", "check", "msvd", "--annotations", "no"], "no: no such folder"),
         (["train", "msrvt"], "msrvt: no such recipe; expected a TOML file, or a dataset: msrvtt,"),

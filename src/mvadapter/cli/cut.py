@@ -63,14 +63,12 @@ def cut(
 
 
 def _check_output(output: Path, top: int) -> None:
-    from mvadapter.index.cut import is_mp4_file
+    """Refuse an output that cannot be used before the CLIP is loaded."""
+    from mvadapter.index.cut import check_output, is_mp4_file
 
-    if not is_mp4_file(output):
-        return
-    if top != 1:
+    check_output(output)
+    if is_mp4_file(output) and top != 1:
         raise ConfigError(f"--output must be a folder for {top} moments, got the file {output}")
-    if output.exists():
-        raise ConfigError(f"--output {output} already exists; choose another file, or delete it")
 
 
 def _describe(done: "MomentCut") -> str:

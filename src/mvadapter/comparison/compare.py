@@ -114,7 +114,7 @@ def _check_records(
     """
     test_split, splits = plan.recipe.data.test_split, {record.split for record in records}
     if test_split not in splits:
-        raise UnknownNameError(f"split of {plan.recipe.data.path}", test_split, splits)
+        raise UnknownNameError(f"{plan.recipe.data.path}: split", test_split, splits)
     parts = split_records(records, plan.recipe.splits)
     searches = any(
         trainable[name] and len(rates) > 1 for name, rates in plan.learning_rates.items()

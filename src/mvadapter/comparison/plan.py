@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mvadapter.adapters.base import MethodConfig
@@ -115,7 +116,7 @@ def _check_keys(table: str, method: str, settings: Mapping[str, Any]) -> None:
     known = table_from_settings(adapter_config(method_of(method), {}, method))
     for key in settings:
         if key not in known:
-            raise UnknownNameError(f"setting of {table}", key, known)
+            raise UnknownNameError(f"{table}: setting", key, known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,7 @@ class ComparisonPlan:
 
 def read_plan(
     path: str | Path,
-    overrides: Mapping[str, Any],
+    overrides: Mapping[str, Any] = MappingProxyType({}),
     *,
     is_quick: bool = False,
     text: str | None = None,

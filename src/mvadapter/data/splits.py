@@ -116,7 +116,7 @@ def choose_split(
     found = [record for record in records if record.split == split]
     if not found:
         raise UnknownNameError(
-            f"split of {table}",
+            f"{table}: split",
             split,
             splits,
             "Rows without a column split belong to 'train'.",

@@ -93,7 +93,7 @@ class Dataset:
         for split in self.splits:
             if split.name == name:
                 return split
-        raise UnknownNameError(f"split of {self.name}", name, [part.name for part in self.splits])
+        raise UnknownNameError(f"{self.name}: split", name, [part.name for part in self.splits])
 
     def captions(self, folder: "AnnotationFolder", split: Split) -> SplitCaptions:
         """Read the captions of a split, paragraphs joined.

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from mvadapter.backbone.precision import Precision, PrecisionChoice, choose_prec
 from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import AnyEncoder
-from mvadapter.errors import VideoError
+from mvadapter.errors import UnknownNameError, VideoError
 from mvadapter.video.container import complaint
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.preprocess import resize
@@ -150,7 +150,10 @@ def embed_files(
 
     Raises:
         ConfigError: ``max_segment_seconds`` is not a number above 0.
+        UnknownNameError: There are no such workers.
     """
+    if workers not in get_args(WorkerKind):
+        raise UnknownNameError("kind of workers", str(workers), get_args(WorkerKind))
     paths = [paths] if isinstance(paths, str | PathLike) else paths
     frames = FrameSettings(
         num_frames=encoder.inputs.num_frames,

@@ -27,7 +27,7 @@ def model_card(record: Mapping[str, Any]) -> str:
         f"| backbone | {base} (weights {record['base_model_fingerprint'][:12]}) |",
         f"| trained | {size} |",
         f"| frames | {inputs['num_frames']}, sampled {inputs['sampling']} |",
-        f"| words | {inputs['max_tokens']} |",
+        f"| tokens | {inputs['max_tokens']} |",
         f"| made with | mvadapter {record['mvadapter_version']} |",
         *_training_rows(record["training"] or {}), "",
     ]  # fmt: skip

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
+from mvadapter.errors import ConfigError
 from mvadapter.index.find import AnyPath
 from mvadapter.index.moments import Moment
+from mvadapter.video.container import VIDEO_SUFFIXES
 from mvadapter.video.cut import Cut, cut_segment
 
 
@@ -34,13 +36,15 @@ def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> 
     Args:
         moment: What a search has found.
         output: The file to write, ending in ``.mp4``, or a folder, in which the file is named after
-            the video and the times, and replaces none.
+            the video and the times. No file is replaced.
         pad_seconds: Seconds to leave before and after the moment.
 
     Raises:
+        ConfigError: The output exists, or is a file of another kind.
         VideoError: The video gives no frames there, or the file cannot be written.
     """
     target = Path(output)
+    check_output(target)
     if not is_mp4_file(target):
         target = _free_file(target, moment)
     # Not before 0, where nearly all videos begin.
@@ -52,6 +56,20 @@ def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> 
 def is_mp4_file(output: Path) -> bool:
     """Whether an output names an mp4 file, and not a folder."""
     return output.suffix.lower() == ".mp4" and not output.is_dir()
+
+
+def check_output(output: Path) -> None:
+    """Refuse an output that would replace a file, or cannot be a folder.
+
+    Raises:
+        ConfigError: It would.
+    """
+    if output.is_dir():
+        return
+    if output.exists():
+        raise ConfigError(f"{output} already exists; choose another file, or delete it first")
+    if output.suffix.lower() in VIDEO_SUFFIXES - {".mp4"}:
+        raise ConfigError(f"{output}: only .mp4 files are written; choose one, or a folder")
 
 
 def _free_file(folder: Path, moment: Moment) -> Path:

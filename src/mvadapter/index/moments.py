@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.index.find import is_in
 
 Group: TypeAlias = Literal["moment", "video"]
@@ -109,7 +109,10 @@ def find_moments(
 
     Raises:
         ConfigError: ``top`` is below 1.
+        UnknownNameError: There is no such group.
     """
+    if group not in get_args(Group):
+        raise UnknownNameError("group", str(group), get_args(Group))
     if top < 1:
         raise ConfigError(f"top must be at least 1, got {top}")
     if not len(segments):

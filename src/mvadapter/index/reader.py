@@ -1,7 +1,7 @@
 """Queries in, moments out: what searches an index."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ class IndexView:
     """The name of the view."""
     encoder: Encoder
     """Embeds videos and queries."""
-    segments: Segments
+    segments: Segments = field(repr=False)
     """All segments and their embeddings, in memory."""
 
     @property

@@ -187,10 +187,15 @@ def read_recipe(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     tables = {} if path is None else read_tables(Path(path))
     for other in _OTHER_TABLES:
         tables.pop(other, None)
-    where = "the settings" if path is None else str(path)
+    where = "settings" if path is None else str(path)
     _drop_other_method(tables, (overrides or {}).get("method.name"))
     for name, value in (overrides or {}).items():
-        table, key = name.split(".")
+        table, _, key = name.partition(".")
+        if not key or "." in key:
+            raise ConfigError(
+                f"{where}: a setting is named by its table and key, such as 'train.epochs', got "
+                f"{name!r}"
+            )
         check_table(table, tables.setdefault(table, {}), where)
         tables[table][key] = value
     return recipe_from_table(tables, where)

@@ -142,7 +142,9 @@ def test_the_same_settings_at_other_rates_are_not_one_run(recipe, tmp_path):
 def test_a_mistake_in_a_variant_shows_where_it_is_not_compared(recipe):
     recipe.write_text(RECIPE + '[compare.variants.wide]\nmethod = "mv-adapter"\ndepht = 1\n')
 
-    with pytest.raises(ConfigError, match=r"variants\.wide 'depht' is not known.* mean 'depth'"):
+    with pytest.raises(
+        ConfigError, match=r"variants\.wide: setting 'depht' is not known.* mean 'depth'"
+    ):
         read_plan(recipe, {})
 
 
@@ -205,7 +207,7 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
         ({"compare.settings": {"lorra": {}}}, "'lorra' is not known. Did you mean 'lora'"),
         (
             {"compare.settings": {"lora": {"rnk": 1}}},
-            r"settings\.lora 'rnk' .* Did you mean 'rank'",
+            r"settings\.lora: setting 'rnk' .* Did you mean 'rank'",
         ),
         ({"compare.quick_rates": {"lorra": 0.1}}, "'lorra' is not known. Did you mean 'lora'"),
         ({"compare.variants": {"lora": {"method": "lora"}}}, "a method has this name"),
@@ -216,7 +218,7 @@ def test_text_none_is_for_the_methods_that_leave_the_text_tower_open(recipe):
             {"compare.variants": {"wide": {"method": "lora"}}, "compare.settings": {"wide": {}}},
             "wide is set in settings and in variants",
         ),
-        ({"compare.speed": 1}, "setting of .* 'speed' is not known"),
+        ({"compare.speed": 1}, "setting 'speed' is not known"),
     ],
 )
 def test_what_cannot_be_is_refused(recipe, overrides, message):

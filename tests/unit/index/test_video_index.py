@@ -371,7 +371,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
         ("{", "cannot be read as JSON"),
         ("[]", "expected a JSON object"),
         ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
-        ('{"format": 1, "colour": "red"}', "setting of"),
+        ('{"format": 1, "colour": "red"}', "setting 'colour' is not known"),
         ('{"format": 1}', "field required"),
         (
             '{"format": 1, "mvadapter_version": "1", "backbone_name": "tiny",'

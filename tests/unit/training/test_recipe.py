@@ -100,7 +100,7 @@ def test_an_override_of_what_is_no_table_is_refused(tmp_path):
     [
         ("[data]\npath = 't'\n[trian]\n", "table of .* 'trian' is not known. Did you mean 'train'"),
         ("data.path = 't'\n[comparison]\n", "Did you mean 'compare'"),
-        ("data.path = 't'\ntrain.epoch = 3", r"setting of .* \[train\] 'epoch' .* mean 'epochs'"),
+        ("data.path = 't'\ntrain.epoch = 3", r"\[train\]: setting 'epoch' .* mean 'epochs'"),
         ("data.path = 't'\nmethod.bottleneck = 3", "Did you mean 'bottleneck_width'"),
         ("data.path = 't'\nmethod.name = 'mv-adaptor'", "method 'mv-adaptor' .* 'mv-adapter'"),
         ("data.path = 't'\ntrain.epochs = 0", "epochs must be at least 1, got 0"),
