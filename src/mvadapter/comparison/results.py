@@ -53,7 +53,7 @@ class Measured:
     """Measure -> per query: queries with the same number are not independent, such as the captions
     and segments of one video, or a drawn video and its twin."""
     needs: dict[str, dict[str, float]] = field(default_factory=dict)
-    """For drawn videos: need -> measure -> mean over the queries of that need."""
+    """For drawn videos: need -> metric -> mean over the queries of that need."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Videos without frames: record id -> reason."""
 

@@ -92,16 +92,16 @@ class MethodSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodDifference:
-    """How much better a method is than another in one measure: the same queries, all seeds."""
+    """How much better a method is than another in one metric: the same queries, all seeds."""
 
     name: str
     reference: str
-    measure: str
+    metric: str
     """"text_to_video" and "video_to_text" are R@1; "reversal" is of drawn videos."""
     difference: Difference
     """In percentage points."""
-    is_real: bool
-    """Whether the p-value passes 0.05 after Holm's correction for all differences of its measure
+    is_significant: bool
+    """Whether the p-value passes 0.05 after Holm's correction for all differences of its metric
     (Holm 1979)."""
 
 
@@ -150,10 +150,9 @@ def _summarise(runs: MethodRuns, num_backbone_weights: int) -> MethodSummary:
         },
         needs={
             need: {
-                measure: Spread.of([one.needs[need][measure] for one in tested])
-                for measure in measures
+                metric: Spread.of([one.needs[need][metric] for one in tested]) for metric in metrics
             }
-            for need, measures in tested[0].needs.items()
+            for need, metrics in tested[0].needs.items()
         },
         storage=tuple(
             # A method that trains all of CLIP needs no CLIP beside it.
@@ -184,40 +183,40 @@ def _differences(methods: Sequence[MethodRuns], reference: str) -> list[MethodDi
     """Compare every other method with the reference, by a paired bootstrap over queries and seeds.
 
     Names that share their runs are one test; those that share the reference's runs have none, and
-    neither has a measure whose queries all belong together.
+    neither has a metric whose queries all belong together.
     """
     (against,) = [runs for runs in methods if runs.name == reference]
     others = [runs for runs in methods if runs.runs_of != against.runs_of]
     tested = next(iter(against.tested.values()))
     result = []
-    for measure in tested.hits:
-        group = np.asarray(tested.groups[measure], dtype=np.int64)
+    for metric in tested.hits:
+        group = np.asarray(tested.groups[metric], dtype=np.int64)
         if len(np.unique(group)) < 2:
             # All queries belong together: they are one observation, without a variance.
             continue
         tests = {
             one.runs_of: paired_bootstrap_over_seeds(
-                _hits(one, measure), _hits(against, measure), group=group
+                _hits(one, metric), _hits(against, metric), group=group
             )
             for one in {one.runs_of: one for one in others}.values()
         }
-        real = _pass_holm([difference.p_value for difference in tests.values()])
-        is_real = dict(zip(tests, real, strict=True))
+        significant = _pass_holm([difference.p_value for difference in tests.values()])
+        is_significant = dict(zip(tests, significant, strict=True))
         result += [
             MethodDifference(
                 name=one.name,
                 reference=reference,
-                measure=measure,
+                metric=metric,
                 difference=tests[one.runs_of],
-                is_real=is_real[one.runs_of],
+                is_significant=is_significant[one.runs_of],
             )
             for one in others
         ]
     return result
 
 
-def _hits(runs: MethodRuns, measure: str) -> Float[np.ndarray, "seed query"]:
-    return np.array([tested.hits[measure] for tested in runs.tested.values()], dtype=np.float64)
+def _hits(runs: MethodRuns, metric: str) -> Float[np.ndarray, "seed query"]:
+    return np.array([tested.hits[metric] for tested in runs.tested.values()], dtype=np.float64)
 
 
 def _pass_holm(p_values: Sequence[float]) -> list[bool]:

@@ -22,7 +22,7 @@ _METRICS = (
     ("median_rank", "MdR"),
     ("mean_rank", "MnR"),
 )
-_MEASURES = {
+_HEADLINE_METRICS = {
     "text_to_video": "text to video R@1",
     "video_to_text": "video to text R@1",
     "reversal": "reversal accuracy",
@@ -100,9 +100,9 @@ def _named_spreads(summary: MethodSummary) -> Iterator[tuple[str, Spread]]:
     for direction, metrics in summary.metrics.items():
         for field in dataclasses.fields(metrics):
             yield f"{direction}.{field.name}", getattr(metrics, field.name)
-    for need, measures in summary.needs.items():
-        for measure, spread in measures.items():
-            yield f"{need}.{measure}", spread
+    for need, of_need in summary.needs.items():
+        for metric, spread in of_need.items():
+            yield f"{need}.{metric}", spread
 
 
 def _retrieval(direction: Direction, summaries: Sequence[MethodSummary]) -> TextTable:
@@ -122,11 +122,11 @@ def _retrieval(direction: Direction, summaries: Sequence[MethodSummary]) -> Text
 
 def _needs(summaries: Sequence[MethodSummary]) -> list[TextTable]:
     found = []
-    for measure, label in _MEASURES.items():
-        needs = [need for need, table in summaries[0].needs.items() if measure in table]
+    for metric, label in _HEADLINE_METRICS.items():
+        needs = [need for need, table in summaries[0].needs.items() if metric in table]
         if needs:
             rows = tuple(
-                (summary.name, *(_spread(summary.needs[need][measure]) for need in needs))
+                (summary.name, *(_spread(summary.needs[need][metric]) for need in needs))
                 for summary in summaries
             )
             title = f"{label[0].upper()}{label[1:]} by what captions need"
@@ -199,24 +199,24 @@ def _search(summaries: Sequence[MethodSummary]) -> list[TextTable]:
 
 
 def _differences(differences: Sequence[MethodDifference]) -> list[TextTable]:
-    measures = list(dict.fromkeys(one.measure for one in differences))
+    metrics = list(dict.fromkeys(one.metric for one in differences))
     return [
         TextTable(
-            title=f"Difference to {rows[0].reference}, {_MEASURES[measure]}, in points",
-            columns=("method", "difference", "95 % interval", "p", "real (Holm)"),
+            title=f"Difference to {rows[0].reference}, {_HEADLINE_METRICS[metric]}, in points",
+            columns=("method", "difference", "95 % interval", "p", "significant (Holm)"),
             rows=tuple(
                 (
                     one.name,
                     f"{one.difference.mean:+.1f}",
                     f"{one.difference.low:+.1f} to {one.difference.high:+.1f}",
                     f"{one.difference.p_value:.4f}",
-                    "yes" if one.is_real else "no",
+                    "yes" if one.is_significant else "no",
                 )
                 for one in rows
             ),
         )
-        for measure in measures
-        for rows in [[one for one in differences if one.measure == measure]]
+        for metric in metrics
+        for rows in [[one for one in differences if one.metric == metric]]
     ]
 
 

@@ -29,7 +29,7 @@ from mvadapter.encoder.checkpoint import load_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import ConfigError, TrainingError
-from mvadapter.evaluation.evaluate_scores import Scored, compare_with, measure
+from mvadapter.evaluation.evaluate_scores import Scored, compare_with, evaluate_scored
 from mvadapter.evaluation.rank_table import read_rank_table
 from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
 from mvadapter.scoring.blocks import ScoreBlocks
@@ -115,7 +115,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     )
     skipped = dict(embedded.skipped)
     missing = missing_captions(table, records[0].split)
-    result = measure(
+    result = evaluate_scored(
         scored,
         f"{encoder.adapter.config.name} on {encoder.backbone.name}",
         EvaluatedData(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError
-from mvadapter.evaluation.measure import rank_scores
+from mvadapter.evaluation.rank_scores import rank_scores
 from mvadapter.evaluation.rank_table import compare_ranks, rank_table, read_rank_table
 from mvadapter.evaluation.results import (
     CONFIDENCE_PERCENT,
@@ -82,11 +82,11 @@ def evaluate_scores(
         videos=[f"video {number}" for number in range(scores.shape[1])],
         bank=None if bank_scores is None else ScoreBlocks.of_matrix(bank_scores),
     )
-    result = measure(scored, name, EvaluatedData(), dual_softmax)
+    result = evaluate_scored(scored, name, EvaluatedData(), dual_softmax)
     return result if other_ranks is None else compare_with(result, other_ranks, str(against))
 
 
-def measure(
+def evaluate_scored(
     scored: Scored, encoder: str, data: EvaluatedData, temperature: float | None
 ) -> EvaluationResult:
     """Rank every query and summarise the ranks.

@@ -109,11 +109,11 @@ def test_storage_counts_one_clip_and_an_adapter_a_task(summary):
 
 
 def test_differences_are_paired_and_tested_for_each_measure(summary):
-    by = {(one.name, one.measure): one for one in summary.differences}
+    by = {(one.name, one.metric): one for one in summary.differences}
 
     assert by.keys() == {(n, m) for n in ("frozen", "full") for m in ("text_to_video", "reversal")}
     assert by["frozen", "text_to_video"].difference.mean == -75.0
-    assert by["frozen", "text_to_video"].is_real
+    assert by["frozen", "text_to_video"].is_significant
     assert by["full", "text_to_video"].difference.mean == -25.0
 
 
@@ -147,7 +147,7 @@ def test_equal_methods_do_not_differ():
 
     (first, *_) = summarise(runs, "b").differences
 
-    assert (first.difference.mean, first.is_real) == (0.0, False)
+    assert (first.difference.mean, first.is_significant) == (0.0, False)
 
 
 def test_names_that_share_their_runs_are_one_test():
@@ -157,11 +157,13 @@ def test_names_that_share_their_runs_are_one_test():
         others = [method(name, 10, better, runs_of=name.split("-")[0]) for name in names]
         same = [method("b", 10, worse), method("b-again", 10, worse, runs_of="b")]
         found = summarise(comparison(*same, *others), "b").differences
-        return [(one.name, one.is_real) for one in found if one.measure == "text_to_video"]
+        return [(one.name, one.is_significant) for one in found if one.metric == "text_to_video"]
 
     assert differences("a") == [("a", True)]
     assert differences(*(f"a-{i}" for i in range(500))) == [(f"a-{i}", True) for i in range(500)]
-    assert not any(is_real for _, is_real in differences(*(f"a{i}" for i in range(500))))
+    assert not any(
+        is_significant for _, is_significant in differences(*(f"a{i}" for i in range(500)))
+    )
 
 
 def test_a_rate_at_an_end_of_the_search_is_marked(summary):
@@ -230,12 +232,12 @@ def test_every_number_stands_in_the_tables(summary):
 def test_a_difference_stands_between_its_bounds(summary):
     (table,) = [one for one in tables(summary) if one.title.startswith("Difference to small, text")]
 
-    assert table.columns == ("method", "difference", "95 % interval", "p", "real (Holm)")
+    assert table.columns == ("method", "difference", "95 % interval", "p", "significant (Holm)")
     frozen, full = table.rows
-    for name, difference, interval, _, is_real in (frozen, full):
+    for name, difference, interval, _, is_significant in (frozen, full):
         low, high = map(float, interval.split(" to "))
         assert low < float(difference) < high, name
-        assert is_real == ("yes" if high < 0 else "no")
+        assert is_significant == ("yes" if high < 0 else "no")
     assert (frozen[1], full[1]) == ("-75.0", "-25.0")
 
 
@@ -297,7 +299,7 @@ def test_queries_that_all_belong_together_are_not_tested():
 
     summary = summarise(comparison(*(method(n, 10, hits, tested=tested) for n in "ab")), "b")
 
-    assert [one.measure for one in summary.differences] == ["text_to_video"]
+    assert [one.metric for one in summary.differences] == ["text_to_video"]
 
 
 def test_a_method_larger_than_clip_stands_beside_it_all_the_same():

@@ -8,8 +8,8 @@ import torch
 from mvadapter import dual_softmax, query_bank_norm, retrieval_metrics
 from mvadapter.errors import ConfigError
 from mvadapter.evaluation.evaluate_scores import evaluate_scores
-from mvadapter.evaluation.measure import rank_scores
 from mvadapter.evaluation.metrics import RetrievalMetrics, RetrievalReport
+from mvadapter.evaluation.rank_scores import rank_scores
 from mvadapter.evaluation.results import DirectionResult
 from mvadapter.scoring.blocks import ScoreBlocks
 
