@@ -231,7 +231,7 @@ class _Child:
             if not is_finished:
                 self.close()
 
-    def _ask(self, item: WorkItem[Piece, Summary]) -> "Message | None":
+    def _ask(self, item: WorkItem[Piece, Summary]) -> Message | None:
         """Send an item and wait for the first answer; None if the process has died."""
         if self._process is None:
             self._start()
@@ -239,7 +239,7 @@ class _Child:
             self._connection.send(item)
         return self._receive()
 
-    def _receive(self) -> "Message | None":
+    def _receive(self) -> Message | None:
         try:
             message: Message = self._connection.recv()
         except (EOFError, ConnectionError):
@@ -268,7 +268,7 @@ class _Child:
         return f"exit code {self._process.exitcode}"
 
 
-def _serve(connection: "Connection") -> None:
+def _serve(connection: Connection) -> None:
     """Run what comes, until the other end closes."""
     # A terminal sends Ctrl-C to every process; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -179,8 +179,7 @@ def _train_on(table: Path, folder: Path) -> float:
 
 def _measure(encoder: "Encoder", records: "Sequence[Record]") -> MeasuredMethod:
     """Measure both directions and reversal accuracy on drawn videos."""
-    import numpy as np
-
+    from mvadapter.data.records import number_units
     from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
     from mvadapter.evaluation.bootstrap import bootstrap_interval
     from mvadapter.evaluation.ranks import retrieval_ranks
@@ -193,7 +192,7 @@ def _measure(encoder: "Encoder", records: "Sequence[Record]") -> MeasuredMethod:
     reversal = measure_reversal(encoder, records, frames, embedded, reverse_caption, options)
     ranks = retrieval_ranks(embedded.scores, embedded.caption_video)
     # A video and its twin are not independent; each has one caption.
-    twins = np.unique([record.unit for record in embedded.kept], return_inverse=True)[1]
+    twins = number_units(embedded.kept)
     num_trainable = sum(p.numel() for p in encoder.trainable_parameters().values())
     return MeasuredMethod(
         text_to_video_recall_at_1=bootstrap_interval(

@@ -146,8 +146,8 @@ def _check_files(ranks: Path | None, report: Path | None, output: Path | None) -
 
 
 def _adapter_and_dataset(
-    adapter: Path | None, dataset: "DatasetName | None"
-) -> "tuple[Path | None, DatasetName | None]":
+    adapter: Path | None, dataset: DatasetName | None
+) -> tuple[Path | None, DatasetName | None]:
     """Read a single argument that names a dataset as the dataset, for the frozen CLIP."""
     if adapter is None or dataset is not None or adapter.exists() or str(adapter) not in DATASETS:
         return adapter, dataset
@@ -162,7 +162,7 @@ def _refuse_with_scores(options: dict[str, object]) -> None:
 
 
 def _find_table(
-    adapter: Path | None, dataset: "DatasetName | None", data: Path | None, split: str | None
+    adapter: Path | None, dataset: DatasetName | None, data: Path | None, split: str | None
 ) -> tuple[Path, str | None]:
     """The table to evaluate on, and the split: the option's, or the dataset's test split."""
     if dataset is not None:

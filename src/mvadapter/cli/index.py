@@ -51,8 +51,7 @@ def index_videos(
         opened, view = _open(index, adapter, clip, device, max_segment_seconds)
     else:
         _check_videos(index, videos or [])
-        seconds = 8.0 if max_segment_seconds is None else max_segment_seconds
-        opened, view = _create(index, adapter, backbone, device, seconds), None
+        opened, view = _create(index, adapter, backbone, device, max_segment_seconds), None
     report = _add(opened, videos or None, view, precision)
     if as_json:
         console.print_json(report.to_dict())
@@ -101,8 +100,9 @@ def _create(
     adapter: str | None,
     backbone: str | None,
     device: str,
-    max_segment_seconds: float,
+    max_segment_seconds: float | None,
 ) -> "VideoIndex":
+    from mvadapter.embedding.files import SEGMENT_SECONDS
     from mvadapter.encoder.adapter_folder import read_record
     from mvadapter.encoder.encode import Encoder
     from mvadapter.index.video_index import VideoIndex
@@ -113,7 +113,9 @@ def _create(
         folder,
         Encoder.load(backbone or own, adapter, device=device),
         name=None if adapter is None else name_of_folder(adapter),
-        max_segment_seconds=max_segment_seconds,
+        max_segment_seconds=(
+            SEGMENT_SECONDS if max_segment_seconds is None else max_segment_seconds
+        ),
     )
 
 

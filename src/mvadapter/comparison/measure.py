@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from mvadapter.backbone.precision import choose_precision
 from mvadapter.comparison.memory import peak_bytes, reset_peak
 from mvadapter.comparison.results import Cost, Direction, Measured
-from mvadapter.data.records import Record
+from mvadapter.data.records import Record, number_units
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.encode import Encoder
@@ -59,7 +58,7 @@ def measure_on_test(
     hits: dict[str, np.ndarray] = {
         direction: 100 * found.hits(1) for direction, found in by_direction.items()
     }
-    of_video = _groups(embedded.kept)
+    of_video = number_units(embedded.kept)
     of_caption = of_video[embedded.caption_video.cpu().numpy()]
     groups = {"text_to_video": of_caption, "video_to_text": of_video}
     needs: dict[str, dict[str, float]] = {}
@@ -79,11 +78,6 @@ def measure_on_test(
         needs=needs,
         skipped={record.id: reason for record, reason in embedded.skipped},
     )
-
-
-def _groups(records: Sequence[Record]) -> Int[np.ndarray, " record"]:
-    """Number the records; those that belong together share a number."""
-    return np.unique([record.unit for record in records], return_inverse=True)[1]
 
 
 def _by_need(hits: dict[str, np.ndarray], records: Sequence[Record]) -> dict[str, dict[str, float]]:

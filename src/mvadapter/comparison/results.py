@@ -47,10 +47,10 @@ class Measured:
 
     metrics: dict[Direction, RetrievalMetrics]
     hits: dict[str, tuple[float, ...]]
-    """Measure -> per query: "text_to_video" and "video_to_text" (R@1), and for drawn videos
+    """Metric -> per query: "text_to_video" and "video_to_text" (R@1), and for drawn videos
     "reversal"."""
     groups: dict[str, tuple[int, ...]]
-    """Measure -> per query: queries with the same number are not independent, such as the captions
+    """Metric -> per query: queries with the same number are not independent, such as the captions
     and segments of one video, or a drawn video and its twin."""
     needs: dict[str, dict[str, float]] = field(default_factory=dict)
     """For drawn videos: need -> metric -> mean over the queries of that need."""

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -31,6 +34,11 @@ class Record:
     def unit(self) -> str:
         """What of a dataset belongs together: its group, or else its video with all segments."""
         return f"group {self.group}" if self.group else f"video {self.video}"
+
+
+def number_units(records: Sequence[Record]) -> Int[np.ndarray, " record"]:
+    """Number the records; those that belong together share a number."""
+    return np.unique([record.unit for record in records], return_inverse=True)[1]
 
 
 def fingerprint(records: Sequence[Record]) -> str:

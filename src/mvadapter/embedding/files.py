@@ -16,7 +16,7 @@ from torch import Tensor
 from mvadapter.backbone.precision import Precision, PrecisionChoice, choose_precision
 from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import embed_batch
-from mvadapter.embedding.inputs import AnyEncoder
+from mvadapter.embedding.inputs import AnyEncoder, frame_settings
 from mvadapter.errors import UnknownNameError, VideoError
 from mvadapter.video.container import complaint
 from mvadapter.video.decode import VideoReader
@@ -155,11 +155,7 @@ def embed_files(
     if workers not in get_args(WorkerKind):
         raise UnknownNameError("kind of workers", str(workers), get_args(WorkerKind))
     paths = [paths] if isinstance(paths, str | PathLike) else paths
-    frames = FrameSettings(
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        resize=encoder.backbone.pixels.resize,
-    )
+    frames = frame_settings(encoder)
     items = [
         FileSegments(path=fspath(path), max_segment_seconds=max_segment_seconds, frames=frames)
         for path in paths

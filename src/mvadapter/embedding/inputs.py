@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from mvadapter.backbone.clip import Backbone
+from mvadapter.data.frames import FrameSettings
 from mvadapter.errors import ConfigError
 from mvadapter.shapes import CaptionEmbeddings, FrameMask, VideoEmbeddings, VideoPixels
 from mvadapter.video.sample import Sampling
@@ -44,3 +45,12 @@ class AnyEncoder(Protocol):
     def embed_captions(self, captions: str | Sequence[str]) -> CaptionEmbeddings:
         """Embed every caption as a vector of unit length."""
         ...
+
+
+def frame_settings(encoder: AnyEncoder) -> FrameSettings:
+    """Which frames an encoder takes of a segment, and how its CLIP wants them resized."""
+    return FrameSettings(
+        num_frames=encoder.inputs.num_frames,
+        sampling=encoder.inputs.sampling,
+        resize=encoder.backbone.pixels.resize,
+    )

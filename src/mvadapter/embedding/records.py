@@ -16,10 +16,9 @@ from torch import Tensor
 from mvadapter.backbone.precision import Precision, autocast
 from mvadapter.data.frame_reader import FoundFrames, FrameReader, FrameSource
 from mvadapter.data.frame_store import FrameStore, stored_folders
-from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.embedding.batch import embed_batch
-from mvadapter.embedding.inputs import AnyEncoder
+from mvadapter.embedding.inputs import AnyEncoder, frame_settings
 from mvadapter.errors import DataError, VideoError
 from mvadapter.scoring.blocks import ScoreBlocks
 from mvadapter.shapes import CaptionEmbeddings, CaptionVideo, VideoEmbeddings
@@ -93,11 +92,7 @@ def open_frames(
     Raises:
         DataError: The index of the stored frames is damaged.
     """
-    settings = FrameSettings(
-        num_frames=encoder.inputs.num_frames,
-        sampling=encoder.inputs.sampling,
-        resize=encoder.backbone.pixels.resize,
-    )
+    settings = frame_settings(encoder)
     folders = {} if table is None else stored_folders(table)
     store = FrameStore(folders[settings], settings) if settings in folders else None
     if folders and store is None:

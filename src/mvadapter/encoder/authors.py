@@ -70,7 +70,7 @@ def load_authors_checkpoint(
 ) -> Encoder:
     """Load what the authors' training code saved.
 
-    Widths, layers, frames, words, tying and the input norm are read from the tensors' names and
+    Widths, layers, frames, tokens, tying and the input norm are read from the tensors' names and
     shapes; the rest are arguments. Frames are sampled at left edges, as theirs are.
 
     Args:

@@ -13,11 +13,10 @@ from mvadapter.encoder.adapter_folder import (
     FORMAT,
     WEIGHTS_FILE,
     AdapterRecord,
-    read_adapter,
     read_record,
 )
 from mvadapter.encoder.card import model_card
-from mvadapter.encoder.encode import Encoder
+from mvadapter.encoder.encode import Encoder, read_encoder
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.files import atomic_write, hash_file, write_text
 from mvadapter.settings import table_from_settings
@@ -80,7 +79,4 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None) -> Encode
     folder = Path(folder)
     if backbone is None:
         backbone = Backbone.load(read_record(folder).base_model_name_or_path)
-    adapter, inputs = read_adapter(folder, backbone)
-    encoder = Encoder(backbone, adapter, inputs=inputs)
-    encoder.clamp_temperature()
-    return encoder
+    return read_encoder(folder, backbone)

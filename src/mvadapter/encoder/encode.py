@@ -50,13 +50,13 @@ class Encoder:
 
     The backbone is shared and never changed: a hundred encoders hold one CLIP in memory, threads
     may use different ones at once, and swapping an adapter is an assignment to ``adapter`` (for one
-    that takes other frames or words, to ``inputs`` as well).
+    that takes other frames or tokens, to ``inputs`` as well).
 
     Args:
         backbone: The frozen CLIP.
         adapter: What `build_adapter` made for it.
-        inputs: Frames, words and sampling it is meant for; by default as many frames and words as
-            the adapter has positions for.
+        inputs: Frames, tokens and sampling it is meant for; by default as many frames and tokens
+            as the adapter has positions for.
         gradient_checkpointing: Keep only each block's input for the backward pass and compute the
             rest again: less memory for about a third more time.
     """
@@ -103,10 +103,7 @@ class Encoder:
         backbone = Backbone.load(name_or_path, device=device, dtype=dtype)
         if adapter is None:
             return cls(backbone, build_adapter(FrozenConfig(), backbone), inputs=inputs)
-        trained, own_inputs = read_adapter(Path(adapter), backbone)
-        encoder = cls(backbone, trained, inputs=own_inputs)
-        encoder.clamp_temperature()
-        return encoder
+        return read_encoder(Path(adapter), backbone)
 
     @property
     def temperature(self) -> float:
@@ -240,6 +237,18 @@ class Encoder:
         dtype = self.backbone.dtype
         cast_copies = {name: copy.to(dtype) for name, copy in copies.items()}
         return ChainMap(cast_copies, cast("dict[str, Tensor]", self.backbone.weights))
+
+
+def read_encoder(folder: Path, backbone: Backbone) -> Encoder:
+    """Put the adapter of a folder beside its CLIP.
+
+    Raises:
+        AdapterFolderError: The folder is missing, damaged, or made for another CLIP.
+    """
+    adapter, inputs = read_adapter(folder, backbone)
+    encoder = Encoder(backbone, adapter, inputs=inputs)
+    encoder.clamp_temperature()
+    return encoder
 
 
 def mean_pool(frames: FrameEmbeddings, mask: FrameMask) -> VideoEmbeddings:

@@ -86,7 +86,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     named = None if Path(data).exists() else DATASETS.get(str(data))
     table = find_table(Path(data)) if named is None else find_prepared(named, None)
     everything = read_records(table, videos)
-    training = _training_of(adapter)
+    saved = None if adapter is None or isinstance(adapter, Encoder) else read_record(adapter)
+    training = None if saved is None else saved.training
     origin = read_origin(table)
     dataset = None if origin is None else DATASETS.get(origin.dataset)
     records = choose_split(
@@ -94,7 +95,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     )
     bank = _bank_captions(everything, table, query_bank, records)
     with world.joined():
-        encoder = _load(adapter, backbone, _usual_inputs(dataset), device, world)
+        own_clip = "tiny" if saved is None else saved.base_model_name_or_path
+        encoder = _load(adapter, backbone or own_clip, _usual_inputs(dataset), device, world)
         # Machines may differ; all processes take what the first one has.
         settled = world.gather_lines([choose_precision(precision, encoder.backbone.device)])[0]
         options = EmbeddingOptions(
@@ -152,15 +154,9 @@ def _default_split(
     return "test" if dataset is None else dataset.test_split
 
 
-def _training_of(adapter: str | Path | Encoder | None) -> TrainingRecord | None:
-    if adapter is None or isinstance(adapter, Encoder):
-        return None
-    return read_record(adapter).training
-
-
 def _load(
     adapter: str | Path | Encoder | None,
-    backbone: str | Path | None,
+    backbone: str | Path,
     usual: Inputs,
     device: str | None,
     world: World,
@@ -170,10 +166,9 @@ def _load(
     device = device or "cpu"
     if device == "cuda" and world.size > 1:
         device = f"cuda:{world.local_index}"
+    clip = Backbone.load(backbone, device=device)
     if adapter is not None:
-        named = read_record(adapter).base_model_name_or_path
-        return load_adapter(adapter, Backbone.load(backbone or named, device=device))
-    clip = Backbone.load(backbone or "tiny", device=device)
+        return load_adapter(adapter, clip)
     inputs = replace(usual, max_tokens=min(usual.max_tokens, clip.text.num_positions))
     return Encoder(clip, build_adapter(FrozenConfig(), clip), inputs=inputs)
 

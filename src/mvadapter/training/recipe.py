@@ -281,7 +281,7 @@ def recipe_from_table(table: Mapping[str, Any], where: str) -> Recipe:
 
 
 def method_from_table(table: Mapping[str, Any], inputs: Inputs, where: str) -> MethodConfig:
-    """Build a method's configuration, which takes its frames and words from the inputs.
+    """Build a method's configuration, which takes its frames and tokens from the inputs.
 
     Raises:
         UnknownNameError: The method or a setting is not known.
