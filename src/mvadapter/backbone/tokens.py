@@ -49,7 +49,7 @@ class CaptionTokenizer:
             self._tokenizer.normalizer = normalizers.Sequence(
                 [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
             )
-        self._longest = recipe.max_tokens
+        self._max_tokens = recipe.max_tokens
         pad_id = self._tokenizer.token_to_id(recipe.padding)
         if pad_id is None:
             raise BackboneError(
@@ -71,7 +71,7 @@ class CaptionTokenizer:
             raise ConfigError(
                 f"max_tokens must be at least 3 (start, a word, end), got {max_tokens}"
             )
-        longest = min(max_tokens, self._longest)
+        longest = min(max_tokens, self._max_tokens)
         token_ids = torch.full((len(captions), max_tokens), self._pad_id)
         mask = torch.zeros(len(captions), max_tokens, dtype=torch.bool)
         for caption, encoding in enumerate(self._tokenizer.encode_batch(list(captions))):
@@ -81,3 +81,10 @@ class CaptionTokenizer:
             token_ids[caption, : len(row)] = torch.tensor(row)
             mask[caption, : len(row)] = True
         return token_ids, mask
+
+    def count_cut(self, captions: Sequence[str], max_tokens: int) -> int:
+        """How many captions `encode` would cut, start and end counted as tokens."""
+        longest = min(max_tokens, self._max_tokens)
+        return sum(
+            len(encoding.ids) > longest for encoding in self._tokenizer.encode_batch(list(captions))
+        )

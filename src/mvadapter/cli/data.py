@@ -151,12 +151,12 @@ def check(
     """Check a dataset's files; exit with code 1 if there are problems."""
     from mvadapter.backbone.clip import Backbone
     from mvadapter.datasets.annotations import AnnotationFolder
-    from mvadapter.datasets.check import check_annotations, check_videos, count_long, count_with
+    from mvadapter.datasets.check import check_annotations, check_videos, count_long
     from mvadapter.datasets.find import VideoFiles
 
     row = DATASETS[dataset]
     files = None if videos is None else VideoFiles(videos)
-    count_cut = count_long if backbone is None else count_with(Backbone.load(backbone).tokenizer)
+    count_cut = count_long if backbone is None else Backbone.load(backbone).tokenizer.count_cut
     report, captions = check_annotations(row, AnnotationFolder(annotations), count_cut)
     if files is not None:
         with console.progress("checking videos") as advance:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mvadapter.backbone.recipes import Resize
-from mvadapter.backbone.tokens import CaptionTokenizer
 from mvadapter.data.frame_store import packed
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
@@ -121,17 +120,6 @@ def count_long(captions: Sequence[str], max_tokens: int) -> int:
     return sum(len(_WORDS.findall(caption)) > max_tokens - 2 for caption in captions)
 
 
-def count_with(tokenizer: CaptionTokenizer) -> CountCut:
-    """Count captions that are too long by a CLIP's own tokenizer, exactly."""
-
-    def count_cut(captions: Sequence[str], max_tokens: int) -> int:
-        # One position more than allowed: captions that fill it would be cut.
-        _, mask = tokenizer.encode(captions, max_tokens + 1)
-        return int(mask[:, max_tokens].sum())
-
-    return count_cut
-
-
 def check_annotations(
     dataset: Dataset, folder: AnnotationFolder, count_cut: CountCut = count_long
 ) -> tuple[CheckReport, dict[str, Captions]]:
@@ -140,7 +128,7 @@ def check_annotations(
     Args:
         dataset: The dataset.
         folder: Its annotation files.
-        count_cut: Counts captions that are too long: `count_long` or `count_with`.
+        count_cut: Counts captions that are too long: `count_long`, or `CaptionTokenizer.count_cut`.
 
     Returns:
         The report, and the captions of each split that can be read.

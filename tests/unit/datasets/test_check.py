@@ -12,7 +12,7 @@ from made_videos import with_hole, write_video
 from mvadapter.backbone.clip import Backbone
 from mvadapter.datasets.annotations import AnnotationFolder
 from mvadapter.datasets.catalog import DATASETS
-from mvadapter.datasets.check import check_annotations, check_videos, count_long, count_with
+from mvadapter.datasets.check import check_annotations, check_videos, count_long
 from mvadapter.datasets.find import VideoFiles
 
 MSRVTT = dataclasses.replace(DATASETS["msrvtt"], num_frames=4)
@@ -182,10 +182,21 @@ def test_long_captions_are_counted_by_a_tokenizer_of_a_clip():
     _, mask = tokenizer.encode(["a red circle moves"], 30)
     num_tokens = int(mask.sum())
 
-    count_cut = count_with(tokenizer)
+    count_cut = tokenizer.count_cut
 
     assert count_cut(["a red circle moves", "a"], num_tokens) == 0
     assert count_cut(["a red circle moves", "a"], num_tokens - 1) == 1
+
+
+def test_captions_that_fit_a_dataset_but_not_the_clip_are_counted_as_cut():
+    tokenizer = Backbone.load("tiny").tokenizer
+    _, mask = tokenizer.encode(["a " * 100], 77)
+    longest = int(mask.sum())
+    assert longest < 77
+
+    # Start and end are tokens too.
+    assert tokenizer.count_cut(["a " * (longest - 2)], 77) == 0
+    assert tokenizer.count_cut(["a " * (longest - 1)], 77) == 1
 
 
 def test_a_report_as_plain_values_has_the_splits_that_can_be_read(annotations):
