@@ -217,7 +217,7 @@ def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
     assert "Traceback" not in interrupted.stderr
     if how == signal.SIGINT:
         assert interrupted.returncode == 130
-        assert "stopped; run the same command to continue" in interrupted.stderr
+        assert "stopped by Ctrl-C; run the same command to continue" in interrupted.stderr
         assert "frames of 10 videos (8 new)" in done.stderr
     else:
         assert interrupted.returncode == -signal.SIGKILL

@@ -119,7 +119,7 @@ def test_ctrl_c_stops_cleanly_and_the_folder_keeps_its_recipe(recipe, tmp_path):
         stopped = training.interrupt(signal.SIGINT)
 
     assert stopped.returncode == 130
-    assert "stopped at step 3 of 400; run the same command to resume" in stopped.stderr
+    assert "stopped by Ctrl-C at step 3 of 400; run the same command to continue" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert (tmp_path / "adapter_model.safetensors").exists()
     refused = run_command("train", recipe, "--output", tmp_path)

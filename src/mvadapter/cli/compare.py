@@ -65,19 +65,15 @@ def compare(
     from mvadapter.comparison.tables import tables
 
     plan = read_plan(recipe, overrides, is_quick=quick, text=text)
-    try:
-        with console.stages() as stages:
-            options = ComparisonOptions(
-                device=device,
-                jobs=jobs,
-                on_stage=stages.begin,
-                on_progress=stages.advance,
-                command=shlex.join(["mvadapter", *sys.argv[1:]]),
-            )
-            result = compare(plan, output, options, reference=reference)
-    except KeyboardInterrupt:
-        console.inform("stopped; run the same command to continue")
-        raise typer.Exit(130) from None
+    with console.stages() as stages:
+        options = ComparisonOptions(
+            device=device,
+            jobs=jobs,
+            on_stage=stages.begin,
+            on_progress=stages.advance,
+            command=shlex.join(["mvadapter", *sys.argv[1:]]),
+        )
+        result = compare(plan, output, options, reference=reference)
     if as_json:
         console.print_json(result.to_dict())
     else:

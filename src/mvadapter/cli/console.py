@@ -1,7 +1,9 @@
 """What commands print: data on stdout, everything else on stderr."""
 
 import json
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +22,10 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+# Control characters, which drive a terminal; line and paragraph separators; what reverses the
+# direction of text; and the bytes of a file name that are no UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _stdout = Console()
 _stderr = Console(stderr=True)
@@ -35,9 +42,19 @@ class Advance(Protocol):
         ...
 
 
+def printable(text: str) -> str:
+    """Replace what could drive a terminal or forge a line by visible escapes.
+
+    File names, captions and what foreign libraries report may hold anything. Whatever a command
+    prints passes through here; the letters of every script stay as they are.
+    """
+    return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
 def inform(message: str) -> None:
-    """Print a message for people, on stderr."""
-    _stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+    """Print a message for people, in one line on stderr."""
+    # As text: rich would read markup in a file name such as "a [b].mp4", and break long lines.
+    _stderr.print(Text(printable(message)), soft_wrap=True)
 
 
 def loss_note(loss: float | None) -> str:
@@ -52,8 +69,7 @@ def print_error(message: str) -> None:
 
 def show_path(path: Path) -> str:
     """Write a path relative to the working folder where that is shorter."""
-    text = min(str(path), os.path.relpath(path), key=len)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return min(str(path), os.path.relpath(path), key=len)
 
 
 def show_seconds(seconds: float) -> str:
@@ -65,12 +81,27 @@ def show_seconds(seconds: float) -> str:
 def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Print data as JSON, for programs."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
-    # A file name that is not UTF-8 becomes a JSON escape, which is read back as the same name.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    # As JSON's own escapes, which are read back as the same text; line breaks here are JSON's.
+    lines = (_UNPRINTABLE.sub(_json_escape, line) for line in text.split("\n"))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+@contextmanager
+def shown_log() -> Iterator[None]:
+    """Print what the library logs for people, which is a line each."""
+    handler, log = _LogLines(), logging.getLogger("mvadapter")
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def print_table(
-    title: str,
+    title: str | Sequence[str],
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
@@ -78,11 +109,18 @@ def print_table(
 ) -> None:
     """Print a table for people; the first ``text_columns`` columns are text, the rest numbers.
 
+    A title may have several lines, and a number too, such as its interval below it; text has one.
     Where the terminal is too narrow for several text columns, only the last of them is broken into
     lines, so that names can be copied.
     """
-    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
-    rows = list(rows)
+    lines = [title] if isinstance(title, str) else title
+    table = Table(
+        title=Text("\n".join(map(printable, lines))),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )
+    rows = [[*map(printable, row[:text_columns]), *row[text_columns:]] for row in rows]
     for position, column in enumerate(columns):
         is_text = position < text_columns
         longest = max((len(row[position]) for row in rows), default=0)
@@ -113,7 +151,7 @@ def progress(title: str) -> Iterator[Advance]:
         task = bar.add_task(title, total=None, note="")
 
         def advance(done: int | float, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, note=note)
+            bar.update(task, completed=done, total=total, note=escape(printable(note)))
 
         yield advance
 
@@ -143,6 +181,16 @@ class Stages:
 def stages() -> "closing[Stages]":
     """Show one bar after another; lines where there is no terminal."""
     return closing(Stages())
+
+
+class _LogLines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        inform(prefix + record.getMessage())
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found.group())[1:-1]
 
 
 def _plain_progress(title: str) -> Advance:

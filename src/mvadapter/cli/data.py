@@ -184,18 +184,14 @@ def _resize(backbone: str | None, image_px: int | None) -> "Resize":
 def _store(prepared: "Prepared", table: Path, settings: "FrameSettings") -> "StoreReport":
     from mvadapter.data.frame_store import store_frames
 
-    try:
-        with console.progress("storing frames") as advance:
-            return store_frames(
-                table,
-                prepared.records,
-                settings,
-                num_workers=default_num_workers(),
-                on_progress=advance,
-            )
-    except KeyboardInterrupt as interrupt:
-        console.inform("stopped; run the same command to continue")
-        raise typer.Exit(130) from interrupt
+    with console.progress("storing frames") as advance:
+        return store_frames(
+            table,
+            prepared.records,
+            settings,
+            num_workers=default_num_workers(),
+            on_progress=advance,
+        )
 
 
 def _print_prepared(title: str, prepared: "Prepared") -> None:

@@ -283,9 +283,13 @@ def _print_result(result: DemoResult, output: Path) -> None:
         ],
     )
     console.inform(
-        f"Reversal accuracy: how often a video, and its frames in reverse order, choose the "
-        f"correct one of a caption and its reverse; 50 for a model that ignores the order.\n"
-        f"All files are in {output}; pictures of the searches are in {output / 'searches.png'}.\n"
+        "Reversal accuracy: how often a video, and its frames in reverse order, choose the "
+        "correct one of a caption and its reverse; 50 for a model that ignores the order."
+    )
+    console.inform(
+        f"All files are in {output}; pictures of the searches are in {output / 'searches.png'}."
+    )
+    console.inform(
         f"Search again: {_command()} search {shlex.quote(str(output / 'index'))} "
         f"{shlex.quote(result.searches[0].found[0].caption)}"
     )

@@ -228,10 +228,10 @@ def _print_tables(result: "EvaluationResult") -> None:
         interval = direction.intervals[name]
         return f"{getattr(direction.metrics, name):.1f}\n{interval.low:.1f}-{interval.high:.1f}"
 
-    title = f"{result.encoder}: {result.num_captions} captions, {result.num_videos} videos"
+    title = [f"{result.encoder}: {result.num_captions} captions, {result.num_videos} videos"]
     if dropped := result.data.dropped:
-        title += (
-            f"\n{result.data.split} minus {len(dropped)}: {sum(dropped.values())} queries dropped"
+        title.append(
+            f"{result.data.split} minus {len(dropped)}: {sum(dropped.values())} queries dropped"
         )
     console.print_table(
         title,

@@ -125,12 +125,8 @@ def _add(
     view: str | None,
     precision: "PrecisionChoice",
 ) -> "AddReport":
-    try:
-        with console.progress("indexing") as advance:
-            return index.add(videos, view=view, precision=precision, on_progress=advance)
-    except KeyboardInterrupt as interrupt:
-        console.inform("stopped; run the same command to continue")
-        raise typer.Exit(130) from interrupt
+    with console.progress("indexing") as advance:
+        return index.add(videos, view=view, precision=precision, on_progress=advance)
 
 
 def _print_report(folder: Path, report: "AddReport") -> None:

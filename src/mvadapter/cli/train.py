@@ -1,11 +1,7 @@
 """``mvadapter train``: a recipe or a table in, an adapter folder out."""
 
-import signal
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -19,6 +15,7 @@ from mvadapter.cli.options import (
     OutputFolderOption,
     VideosOption,
 )
+from mvadapter.cli.stopping import describe, stop_after_step
 from mvadapter.datasets.catalog import DATASETS
 from mvadapter.errors import ConfigError
 
@@ -83,7 +80,7 @@ def train(
 
     if World.from_environment().size > 1:
         raise ConfigError("train runs in one process on one device; start it without torchrun")
-    with console.progress("training") as advance, _stop_on_interrupt() as is_interrupted:
+    with console.progress("training") as advance, stop_after_step() as request:
         result = train(
             data,
             output=output,
@@ -92,16 +89,17 @@ def train(
             options=RunOptions(
                 device=device,
                 on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),
-                should_stop=is_interrupted,
+                should_stop=request.is_made,
             ),
         )
     for name, reason in result.skipped.items():
         console.inform(f"skipped {name}: {reason}")
     if not result.is_finished:
         console.inform(
-            f"stopped at step {result.step} of {result.num_steps}; run the same command to resume"
+            f"{describe(request.number)} at step {result.step} of {result.num_steps}; "
+            f"run the same command to continue"
         )
-        raise typer.Exit(130)
+        raise typer.Exit(128 + request.number)
     if result.missing:
         console.inform(
             f"{len(result.missing)} videos were missing when the table was prepared; "
@@ -142,21 +140,3 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Any]:
-    """Let the first Ctrl-C stop the run after its step; the second one stops it at once."""
-    is_interrupted = False
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_interrupted
-        is_interrupted = True
-        signal.signal(signal.SIGINT, before)
-        console.inform("stopping after this step; Ctrl-C again stops at once")
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield lambda: is_interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
