@@ -249,7 +249,7 @@ def test_storing_frames_is_interrupted_and_continues(tmp_path, how):
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", ".", "-o", "t.txt"],
-            "t.txt: tables end in .csv, .jsonl, .parquet",
+            "t.txt: must end in .csv or .jsonl or .parquet; choose another file name",
         ),
         (
             ["data", "prepare", "msvd", "--annotations", ".", "--videos", "."],

@@ -156,7 +156,10 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ranks", "ranks.txt"], "ranks.txt: ranks are written to a file in .csv, .jsonl"),
+        (
+            ["--ranks", "ranks.txt"],
+            "ranks.txt: must end in .csv or .jsonl or .parquet; choose another file name",
+        ),
         (["--against", "none.csv"], "none.csv: no such file; expected a file of ranks"),
         (["--dual-softmax", "0"], "temperature must be above 0, got 0"),
         (["--query-bank", "none.npy"], "none.npy: no such file; expected a .npy matrix"),

@@ -61,12 +61,12 @@ def test_a_trained_adapter_is_a_small_folder(trained):
     assert report["skipped"] == {}
 
 
-def test_an_adapter_without_its_run_is_trained_anew(recipe, trained, tmp_path):
+def test_an_adapter_without_its_run_is_replaced_when_that_is_allowed(recipe, trained, tmp_path):
     folder, report = trained
     for name in ("adapter_config.json", "adapter_model.safetensors", "README.md"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
 
-    done = run_command("train", recipe, "--output", tmp_path, "--json")
+    done = run_command("train", recipe, "--output", tmp_path, "--json", "--overwrite")
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"] == report["metrics"]

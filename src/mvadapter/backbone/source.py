@@ -1,11 +1,13 @@
 """The name of a CLIP in, its files out: from a folder, the hub, or this package."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+from huggingface_hub import _CACHED_NO_EXIST, HfApi, try_to_load_from_cache
+from huggingface_hub.errors import OfflineModeIsEnabled
 from transformers.utils.hub import cached_file
 
 from mvadapter.backbone.recipe_files import PROCESSOR_FILES, TOKENIZER_FILES
@@ -17,6 +19,7 @@ COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES, "special_tokens_map.json")
 _EITHER = (PROCESSOR_FILES, ("tokenizer.json", "vocab.json"))
 
 _TINY = Path(__file__).parent / "tiny"
+_TIMEOUT_SECONDS = 4
 # With these a name is a folder's, never a hub id.
 _PATH_STARTS = ("/", ".", "~")
 _EXPECTED = (
@@ -27,15 +30,22 @@ _EXPECTED = (
 
 
 def source_of(name: str) -> str:
-    """The folder or hub id behind a name, which may be ``"tiny"``."""
-    return str(_TINY) if name == "tiny" else name
+    """The folder or hub id behind a name, which may be ``"tiny"``.
+
+    Of a hub id whose files are all in the hub's cache it is their folder there, so that the hub is
+    not asked, which takes long without a network.
+    """
+    if name == "tiny":
+        return str(_TINY)
+    cached = None if _is_path(name) else _complete_snapshot(name)
+    return name if cached is None else str(cached)
 
 
 def check_source(source: str) -> None:
-    """Refuse what is no CLIP folder, and do not ask the hub for what can only be a folder.
+    """Refuse what is no CLIP folder, and what the hub does not have or does not answer for.
 
     Raises:
-        BackboneError: It is a file, lacks a file, or is not there.
+        BackboneError: It is a file, lacks a file, is not there, or the hub does not answer in time.
     """
     path = Path(source)
     if path.is_file():
@@ -47,6 +57,8 @@ def check_source(source: str) -> None:
             raise BackboneError(f"{source}: contains no safetensors weights; {_EXPECTED}")
     elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
         raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
+    else:
+        _ask_hub(source)
 
 
 def find_companions(source: str) -> dict[str, Path]:
@@ -91,6 +103,53 @@ def unreadable(source: str, error: Exception) -> str:
         f"{source}: no such folder, and the hub did not provide it ({reason}); use a folder, "
         f"connect to the network once to download it, or use 'tiny'"
     )
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith(_PATH_STARTS) or name.count("/") > 1 or Path(name).exists()
+
+
+def _complete_snapshot(name: str) -> Path | None:
+    """The folder in the hub's cache that holds all files of a CLIP; None if one may be missing."""
+    config = _cached(name, "config.json")
+    if config is None or any(
+        not any(_cached(name, file) or _is_known_to_be_absent(name, file) for file in either)
+        for either in _EITHER
+    ):
+        return None
+    return config.parent if _has_all_weights(config.parent) else None
+
+
+def _has_all_weights(folder: Path) -> bool:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    try:
+        files = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / file).is_file() for file in files)
+
+
+def _ask_hub(name: str) -> None:
+    """Ask the hub whether it has a CLIP, because what follows waits for it many times.
+
+    Raises:
+        BackboneError: It does not answer in time, or has none of this name.
+    """
+    try:
+        HfApi().model_info(name, timeout=_TIMEOUT_SECONDS)
+    except OfflineModeIsEnabled:
+        # Nothing waits then; what is in the cache may be enough.
+        return
+    # The hub's client and what it stands on raise exceptions that have no base in common.
+    except Exception as error:
+        raise BackboneError(unreadable(name, error)) from error
+
+
+def _cached(name: str, file: str) -> Path | None:
+    found = try_to_load_from_cache(name, file)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _find(source: str, name: str) -> Path | None:

@@ -7,6 +7,7 @@ import typer
 
 from mvadapter.cli import console
 from mvadapter.cli.options import JsonOption
+from mvadapter.cli.outputs import OverwriteOption, check_output
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers
@@ -77,11 +78,13 @@ def prepare(
             min=1,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the table that the other commands read; run again to resume --frames."""
     from mvadapter.data.frames import FrameSettings
-    from mvadapter.data.table import check_suffix
+    from mvadapter.data.origin import has_origin
+    from mvadapter.data.table import TABLE_SUFFIXES
     from mvadapter.datasets.annotations import AnnotationFolder
     from mvadapter.datasets.find import VideoFiles
     from mvadapter.datasets.prepare import find_records, write_prepared
@@ -90,11 +93,12 @@ def prepare(
         raise ConfigError("--num-frames, --sampling, --backbone and --image-px need --frames")
     if backbone and image_px:
         raise ConfigError("--image-px cannot be combined with --backbone, which has a size")
-    # Before the work, because the CLIP may be mistyped.
-    resize = _resize(backbone, image_px) if frames else None
     row = DATASETS[dataset]
     table = output or row.default_table
-    check_suffix(table)
+    inputs = [annotations, videos]
+    check_output(table, TABLE_SUFFIXES, inputs, is_ours=has_origin, overwrite=overwrite)
+    # Before the work, because the CLIP may be mistyped.
+    resize = _resize(backbone, image_px) if frames else None
     prepared = find_records(
         row, AnnotationFolder(annotations), VideoFiles(videos), splits=split or (), missing=missing
     )

@@ -142,21 +142,25 @@ def demo(
 
 
 def _clear_folder(output: Path) -> None:
-    """Remove the files of an earlier demo; refuse a folder with any other file."""
-    ours = {"videos", "adapter", "index", "searches.png", _RESULT}
+    """Begin in an empty folder; only that of an earlier demo is emptied."""
+    from mvadapter.files import write_text
+
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: is a file; choose a folder with --output")
-    strangers = sorted({path.name for path in output.glob("*")} - ours)
-    if strangers:
+    ours = {"videos", "adapter", "index", "searches.png", _RESULT}
+    names = {path.name for path in output.glob("*")}
+    if strangers := sorted(names - ours if _RESULT in names else names):
         raise ConfigError(
             f"{output}: contains {strangers[0]!r}, which no demo wrote; "
             f"choose a new folder with --output"
         )
-    for name in ours:
+    for name in ours - {_RESULT}:
         path = output / name
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
+    # First of all, so that a demo that was stopped is known as one.
+    write_text(output / _RESULT, "{}\n")
 
 
 def _train_on(table: Path, folder: Path) -> float:

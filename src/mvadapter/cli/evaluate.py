@@ -1,5 +1,6 @@
 """``mvadapter evaluate``: an adapter and data, or a score matrix, in; a table out."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -15,6 +16,7 @@ from mvadapter.cli.options import (
     PrecisionOption,
     VideosOption,
 )
+from mvadapter.cli.outputs import OverwriteOption, check_output
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 
@@ -81,6 +83,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON to this file.")
     ] = None,
+    overwrite: OverwriteOption = False,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -93,7 +96,6 @@ def evaluate(
     from mvadapter.evaluation.report import write_report
     from mvadapter.world import World
 
-    _check_files(ranks, report, output)
     adapter, dataset = _adapter_and_dataset(adapter, dataset)
     world = World.from_environment()
     if scores is not None:
@@ -101,18 +103,23 @@ def evaluate(
             "ADAPTER": adapter, "DATASET": dataset, "--data": data, "--videos": videos,
             "--split": split, "--backbone": backbone,
         })  # fmt: skip
-        result = _evaluate_scores(scores, caption_video, query_bank, dual_softmax, against)
+        source = scores
     else:
         if caption_video is not None:
             raise ConfigError("--caption-video needs --scores")
-        table, split = _find_table(adapter, dataset, data, split)
-
+        source, split = _find_table(adapter, dataset, data, split)
+    clip, bank = (None if name is None else Path(name) for name in (backbone, query_bank))
+    inputs = [source, caption_video, against, bank, adapter, clip, videos]
+    _check_outputs(ranks, report, output, inputs, overwrite=overwrite)
+    if scores is not None:
+        result = _evaluate_scores(scores, caption_video, query_bank, dual_softmax, against)
+    else:
         from mvadapter.evaluation.evaluate import evaluate
 
         with _progress(world) as advance:
             result = evaluate(
                 adapter,
-                table,
+                source,
                 backbone=backbone,
                 videos=videos,
                 split=split,
@@ -134,15 +141,38 @@ def evaluate(
     _show(result, output, as_json=as_json)
 
 
-def _check_files(ranks: Path | None, report: Path | None, output: Path | None) -> None:
-    """Check the output files before the work, which may take hours."""
-    from mvadapter.evaluation.rank_table import check_rank_suffix
+def _check_outputs(
+    ranks: Path | None,
+    report: Path | None,
+    output: Path | None,
+    inputs: Sequence[Path | None],
+    *,
+    overwrite: bool,
+) -> None:
+    from mvadapter.data.folder import find_table
+    from mvadapter.evaluation.rank_table import RANK_SUFFIXES, is_rank_table
+    from mvadapter.evaluation.report import is_report
 
-    for path in (ranks, report, output):
-        if path is not None and path.is_dir():
-            raise ConfigError(f"{path}: is a folder; choose a file name")
-    if ranks is not None:
-        check_rank_suffix(ranks)
+    # A folder stands for the table in it, and for the captions beside its videos.
+    inputs = [*inputs, *(find_table(path) for path in inputs if path is not None)]
+    for path, suffixes, is_ours in (
+        (ranks, RANK_SUFFIXES, is_rank_table),
+        (report, (".html", ".htm"), is_report),
+        (output, (".json",), _is_result),
+    ):
+        if path is not None:
+            check_output(path, suffixes, inputs, is_ours=is_ours, overwrite=overwrite)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is the result of an evaluation as JSON."""
+    import json
+
+    try:
+        table = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(table, dict) and {"protocol", "confidence_percent"} <= table.keys()
 
 
 def _adapter_and_dataset(

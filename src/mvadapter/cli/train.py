@@ -56,6 +56,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as inputs.num_frames=32. Repeatable."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an adapter that has no run to resume.")
+    ] = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -86,6 +89,7 @@ def train(
             output=output,
             recipe=recipe,
             settings=settings,
+            overwrite=overwrite,
             options=RunOptions(
                 device=device,
                 on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),

@@ -53,6 +53,14 @@ def read_origin(table: Path) -> Origin | None:
     return origin
 
 
+def has_origin(table: Path) -> bool:
+    """Whether a table is as `mvadapter data prepare` wrote it."""
+    try:
+        return read_origin(table) is not None
+    except DataError:
+        return False
+
+
 def missing_captions(table: Path, split: str) -> dict[str, int]:
     """The videos that a split lacks, with how many captions each would have.
 

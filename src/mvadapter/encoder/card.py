@@ -1,15 +1,33 @@
 """The record of an adapter in, a model card for people and the hub out."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+_KEPT = "<!-- mvadapter writes what is above this line again; notes below it are kept -->"
 
-def model_card(record: Mapping[str, Any]) -> str:
-    """Write the README.md of an adapter folder, with the front matter that the hub reads."""
-    base = record["base_model_name_or_path"]
+
+def model_card(record: Mapping[str, Any], earlier: str | None) -> str:
+    """Write the README.md of an adapter folder, with the front matter that the hub reads.
+
+    Args:
+        record: What the adapter's folder says of it.
+        earlier: The README.md that is there now, whose notes are kept; None where there is none.
+    """
+    return f"{_card(record)}\n{_KEPT}\n{_notes(earlier or '')}"
+
+
+def _notes(earlier: str) -> str:
+    """What people wrote: below our line; without that line, everything."""
+    _, line, notes = earlier.partition(f"{_KEPT}\n")
+    return notes if line else f"\n{earlier}" if earlier else ""
+
+
+def _card(record: Mapping[str, Any]) -> str:
+    base = _in_one_line(record["base_model_name_or_path"])
     front = ["library_name: mvadapter", "pipeline_tag: feature-extraction"]
     if base != "tiny":
-        front += [f"base_model: {base}", "base_model_relation: adapter"]
+        front += [f"base_model: {json.dumps(base)}", "base_model_relation: adapter"]
     front += ["tags:", "- video-retrieval", "- clip", f"- {record['method']}"]
     inputs = record["inputs"]
     size = f"{record['num_trainable']:,} weights, {record['share_percent']:.2f} % of the backbone's"
@@ -38,9 +56,17 @@ def _training_rows(training: Mapping[str, Any]) -> list[str]:
     rows = []
     if "data" in training:
         data = training["data"]
-        rows.append(f"| data | {data['name']} (fingerprint {data['fingerprint'][:12]}) |")
+        rows.append(
+            f"| data | {_in_one_line(data['name'])} (fingerprint {data['fingerprint'][:12]}) |"
+        )
     if "selection" in training:
-        rows.append(f"| chosen by | {training['selection']} |")
+        rows.append(f"| chosen by | {_in_one_line(training['selection'])} |")
     for name, value in training.get("metrics", {}).items():
         rows.append(f"| {name.replace('_', ' ')} | {value:.1f} |")
     return rows
+
+
+def _in_one_line(name: str) -> str:
+    """A name that may hold anything, as one cell of a table."""
+    text = " ".join(name.encode("utf-8", "backslashreplace").decode().split())
+    return text.replace("|", "\\|").replace("<", "&lt;")

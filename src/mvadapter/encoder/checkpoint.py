@@ -25,7 +25,7 @@ from mvadapter.settings import table_from_settings
 def save_adapter(
     encoder: Encoder, folder: str | Path, training: TrainingRecord | None = None
 ) -> AdapterRecord:
-    """Write an adapter into a folder; other files there stay.
+    """Write an adapter into a folder; other files there stay, as do notes in its README.md.
 
     A crash at any moment leaves either the earlier adapter or the new one.
 
@@ -61,7 +61,9 @@ def save_adapter(
         # this one, and a reader takes whichever fits the weights it finds.
         write_text(folder / f"{CONFIG_FILE}.next", text)
     (folder / f"{CONFIG_FILE}.next").replace(folder / CONFIG_FILE)
-    write_text(folder / CARD_FILE, model_card(table_from_settings(record)))
+    card = folder / CARD_FILE
+    earlier = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+    write_text(card, model_card(table_from_settings(record), earlier))
     return record
 
 

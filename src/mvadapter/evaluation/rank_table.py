@@ -107,6 +107,15 @@ def write_rank_table(path: Path, table: pyarrow.Table) -> None:
                         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def is_rank_table(path: Path) -> bool:
+    """Whether a file is what `write_rank_table` writes."""
+    try:
+        read_rank_table(path)
+    except (ConfigError, DataError, OSError):
+        return False
+    return True
+
+
 def read_rank_table(path: Path) -> pyarrow.Table:
     """Read what `write_rank_table` wrote.
 

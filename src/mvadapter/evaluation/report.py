@@ -28,6 +28,9 @@ _STRIP_HEIGHT_PX = 100
 _GAP_PX = 3
 _GAP_COLOR = (128, 128, 128)
 _EXAMPLES = 6
+# What marks a page as ours, near its beginning.
+_GENERATOR = b'<meta name="generator" content="mvadapter">'
+_HEAD_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,15 @@ def write_report(
     )
     # A file name that is no UTF-8 is shown with its bytes as escapes.
     write_text(path, page.encode("utf-8", "backslashreplace").decode())
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that `write_report` wrote."""
+    try:
+        with path.open("rb") as file:
+            return _GENERATOR in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def _strip(label: str, images: FrameImages | None) -> _Strip:

@@ -30,6 +30,9 @@ _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
 
 
+_DRAWN = "drawn.json"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticSettings:
     """A drawn dataset."""
@@ -57,7 +60,7 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
     Raises:
         OSError: The folder cannot be written to.
     """
-    content, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
+    content, done = json.dumps(table_from_settings(settings)), folder / _DRAWN
     if not (done.is_file() and done.read_text(encoding="utf-8") == content):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
@@ -67,6 +70,12 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
             write_videos(videos, folder, part)
         write_text(done, content)
     return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder holds drawn videos, perhaps not all yet, and nothing else."""
+    names = {_DRAWN, *_PARTS, *(_table_path(folder, part).name for part in _PARTS)}
+    return folder.is_dir() and names >= {path.name for path in folder.iterdir()}
 
 
 def need_of(record: Record) -> Need:

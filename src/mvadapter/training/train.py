@@ -8,8 +8,11 @@ from mvadapter.datasets.catalog import DATASETS
 from mvadapter.datasets.prepare import find_prepared
 from mvadapter.encoder.adapter_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from mvadapter.errors import ConfigError
+from mvadapter.synthetic.dataset import is_drawn
 from mvadapter.training.loop import RunOptions, TrainingResult, train_recipe
 from mvadapter.training.recipe import Recipe, dataset_settings, read_recipe
+
+_OF_A_RUN = ("lock", "state.safetensors")
 
 
 def train(
@@ -19,6 +22,7 @@ def train(
     recipe: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     options: RunOptions | None = None,
+    overwrite: bool = False,
 ) -> TrainingResult:
     """Train an adapter, or continue a run that was stopped in this folder.
 
@@ -30,6 +34,7 @@ def train(
         settings: What takes the place of the recipe's settings, by names such as "train.epochs",
             "backbone.name" or "method.name"; docs/reference/recipe.md lists them.
         options: Device, threads and callbacks.
+        overwrite: Whether an adapter may be replaced that has no run to resume.
 
     Raises:
         ConfigError: There is nothing to train on, a setting is wrong, or the folder holds
@@ -38,7 +43,7 @@ def train(
     """
     output = Path(output)
     settled = resolve_recipe(recipe, data, settings or {})
-    _refuse_foreign(output)
+    _refuse_foreign(output, is_synthetic=settled.data.is_synthetic, overwrite=overwrite)
     return train_recipe(settled, settled.records(output / "videos"), output, options)
 
 
@@ -73,22 +78,28 @@ def resolve_recipe(
     return read_recipe(recipe, settings)
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder with files that no run wrote: they would be mixed up or overwritten.
+def _refuse_foreign(folder: Path, *, is_synthetic: bool, overwrite: bool) -> None:
+    """Refuse a folder whose files a run would overwrite, or be mixed up with.
 
     Raises:
         ConfigError: It has some, or it is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file; name a folder for the adapter")
-    if not folder.is_dir() or (folder / "run").is_dir():
+    if not folder.is_dir() or any((folder / "run" / name).is_file() for name in _OF_A_RUN):
         return
-    # Drawn videos come before their run, and an adapter stays when its run is deleted.
-    ours = {"videos"}
-    if (folder / CONFIG_FILE).is_file():
+    # Drawn videos come before their run.
+    ours = {"videos"} if is_synthetic and is_drawn(folder / "videos") else set()
+    has_adapter = (folder / CONFIG_FILE).is_file()
+    if has_adapter:
         ours |= {CONFIG_FILE, f"{CONFIG_FILE}.next", WEIGHTS_FILE, CARD_FILE}
     others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
     if others:
         raise ConfigError(
             f"{folder}: contains other files ({others[0]}) and no run to resume; name a new folder"
+        )
+    if has_adapter and not overwrite:
+        raise ConfigError(
+            f"{folder}: contains an adapter and no run to resume; name a new folder, or allow "
+            f"that adapter to be overwritten"
         )
