@@ -289,7 +289,7 @@ def _print_tables(result: "EvaluationResult") -> None:
 def _print_differences(against: "AgainstResult", labels: dict[str, str]) -> None:
     def cell(difference: "Difference") -> str:
         bounds = f"{difference.low:+.1f} to {difference.high:+.1f}"
-        return f"{difference.mean:+.1f}\n{bounds}\np {difference.p_value:.3f}"
+        return f"{difference.mean:+.1f}\n{bounds}\np {difference.p_text}"
 
     console.print_table(
         f"Recall minus that of {against.ranks}, by a paired bootstrap over the same queries",

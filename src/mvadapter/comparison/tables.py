@@ -209,7 +209,7 @@ def _differences(differences: Sequence[MethodDifference]) -> list[TextTable]:
                     one.name,
                     f"{one.difference.mean:+.1f}",
                     f"{one.difference.low:+.1f} to {one.difference.high:+.1f}",
-                    f"{one.difference.p_value:.4f}",
+                    one.difference.p_text,
                     "yes" if one.is_significant else "no",
                 )
                 for one in rows

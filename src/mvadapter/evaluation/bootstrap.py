@@ -27,6 +27,14 @@ class Difference:
     high: float
     p_value: float
     """How often two equally good systems differ at least this clearly."""
+    smallest_p_value: float
+    """The least that so many resamples can show; a p-value of this size is only an upper bound."""
+
+    @property
+    def p_text(self) -> str:
+        """The p-value for people, such as ``"0.0315"`` or ``"at most 0.0010"``."""
+        at_most = "at most " if self.p_value <= self.smallest_p_value else ""
+        return f"{at_most}{self.p_value:.4f}"
 
 
 def bootstrap_interval(
@@ -92,6 +100,7 @@ def paired_bootstrap(
         low=low,
         high=high,
         p_value=min(1.0, 2 * float(turned + 1) / (num_resamples + 1)),
+        smallest_p_value=min(1.0, 2 / (num_resamples + 1)),
     )
 
 
@@ -144,9 +153,14 @@ def paired_bootstrap_over_seeds(
             of_seeds = max(0.0, of_means - _query_variance(system, group)) / num_seeds
             variance += of_seeds
             uncertainty += of_seeds**2 / (num_seeds - 1)
+    smallest = 1 / (num_resamples + 1)
     if variance == 0:
         return Difference(
-            mean=mean, low=mean, high=mean, p_value=1 / (num_resamples + 1) if mean else 1.0
+            mean=mean,
+            low=mean,
+            high=mean,
+            p_value=smallest if mean else 1.0,
+            smallest_p_value=smallest,
         )
     freedom = variance**2 / uncertainty
     error = variance**0.5
@@ -156,7 +170,8 @@ def paired_bootstrap_over_seeds(
         mean=mean,
         low=mean - reach,
         high=mean + reach,
-        p_value=max(p_value, 1 / (num_resamples + 1)),
+        p_value=max(p_value, smallest),
+        smallest_p_value=smallest,
     )
 
 

@@ -88,7 +88,7 @@ def test_equal_systems_do_not_differ(seed):
     values = hits(seed, 20)
 
     assert paired_bootstrap(values, values, num_resamples=50) == Difference(
-        mean=0.0, low=0.0, high=0.0, p_value=1.0
+        mean=0.0, low=0.0, high=0.0, p_value=1.0, smallest_p_value=2 / 51
     )
 
 
@@ -96,7 +96,16 @@ def test_a_p_value_is_never_zero():
     # By hand: no resample turns round, so twice (0 + 1) / (999 + 1).
     difference = paired_bootstrap(np.full(9, 100.0), np.zeros(9), num_resamples=999)
 
-    assert difference == Difference(mean=100.0, low=100.0, high=100.0, p_value=0.002)
+    assert difference == Difference(
+        mean=100.0, low=100.0, high=100.0, p_value=0.002, smallest_p_value=0.002
+    )
+    assert difference.p_text == "at most 0.0020"
+
+
+def test_a_p_value_above_the_smallest_is_printed_as_it_is():
+    difference = Difference(mean=1.0, low=-1.0, high=3.0, p_value=0.25, smallest_p_value=0.001)
+
+    assert difference.p_text == "0.2500"
 
 
 @given(st.integers(0, 2**16))
