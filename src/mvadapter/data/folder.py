@@ -6,7 +6,7 @@ from pathlib import Path
 from mvadapter.data.records import Record
 from mvadapter.data.table import TABLE_SUFFIXES, read_table
 from mvadapter.errors import DataError
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import VIDEO_SUFFIXES
 
 _TABLE_STEM = "captions"
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from mvadapter.errors import DataError
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import VIDEO_SUFFIXES
 
 # Flickr's name for a kind of file that it did not know; DiDeMo's lists hold one.
 _SUFFIXES = VIDEO_SUFFIXES | {".null"}

@@ -18,7 +18,7 @@ from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import AnyEncoder, frame_settings
 from mvadapter.errors import UnknownNameError, VideoError
-from mvadapter.video.container import complaint
+from mvadapter.video.complaint import complaint
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.preprocess import resize
 from mvadapter.video.segment import Span, fixed_windows

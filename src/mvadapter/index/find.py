@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import VIDEO_SUFFIXES
 
 AnyPath: TypeAlias = str | PathLike[str]
 
