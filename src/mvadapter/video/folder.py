@@ -56,7 +56,7 @@ def walk_files(root: str, on_error: Callable[[OSError], object]) -> Iterator[str
                 yield path
 
 
-def has_video_suffix(path: str) -> bool:
+def has_video_suffix(path: str | Path) -> bool:
     """Whether a file's name ends as those of videos do."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
