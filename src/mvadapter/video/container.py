@@ -90,7 +90,8 @@ class VideoFile:
         """
         self._is_at_beginning = False
         shift = 0
-        with suppress(FFmpegError):
+        # PyAV looks for an end, too, in streams that a damaged file made up on the way.
+        with suppress(FFmpegError, IndexError):
             for packet in self.container.demux(self.stream):
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
