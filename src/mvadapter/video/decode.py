@@ -137,7 +137,10 @@ class VideoReader:
 
     @cached_property
     def real_end_seconds(self) -> float:
-        """When the last frame ends that is there; before `info.end_seconds` where one is missing.
+        """When the last frame ends that is there, whatever the file declares.
+
+        It is before `info.end_seconds` where the file breaks off, and after it where another was
+        appended to it.
 
         Raises:
             VideoError: The video has no frames, or the first ones cannot be decoded.
@@ -145,7 +148,8 @@ class VideoReader:
         declared = self._timetable.declared_end
         if declared is not None:
             end = self._timetable.timeline(Fraction(declared)).end
-            if self._breaks_off(end, Fraction(declared)):
+            # Files often miscount by a frame.
+            if abs(end - declared) > 2 * self._packets.usual_duration:
                 return self._packets.seconds(end)
         return self.info.end_seconds
 

@@ -144,24 +144,24 @@ class Decoder:
     def _decode_packet(self, packet: Packet | None) -> list[ShownFrame]:  # type: ignore[type-arg]
         """Decode one packet; None asks for all the frames that the decoder still holds."""
         begin = None if packet is None else packet.dts if packet.pts is None else packet.pts
+        if packet is not None and packet.is_corrupt and packet.pos not in self._file.clock.sound:
+            self._note_damage(begin)
+            return []
         try:
             frames = self._file.stream.codec_context.decode(packet)
         except FFmpegError:
             self._note_damage(begin)
             return []
         self.num_decoded_frames += len(frames)
-        return [self._judge(frame) for frame in frames]
+        # A frame without a time is in no timeline, and never asked for.
+        times = map(self._start_of, frames)
+        return [
+            self._judge(frame, start)
+            for frame, start in zip(frames, times, strict=True)
+            if start is not None
+        ]
 
-    def _judge(self, frame: VideoFrame) -> ShownFrame:
-        start = self._start_of(frame)
-        if start is None:
-            raise VideoError(
-                complaint(
-                    self._file.path,
-                    "its frames have no timestamps",
-                    "put it into an mp4 or mkv file",
-                )
-            )
+    def _judge(self, frame: VideoFrame, start: int) -> ShownFrame:
         if frame.is_corrupt:
             self._note_damage(start)
         elif frame.key_frame and self._damaged_from is not None and start > self._damaged_from:

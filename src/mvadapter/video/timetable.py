@@ -7,9 +7,10 @@ import av
 from av.packet import Packet
 
 from mvadapter.errors import VideoError
-from mvadapter.video.clock import scan
+from mvadapter.video.appended import has_another
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
+from mvadapter.video.scan import scan_packets
 from mvadapter.video.timeline import Stretch, Timeline
 
 # These have no index, and their clocks cannot be trusted.
@@ -67,7 +68,8 @@ class Timetable:
             end: Where it ends, in ticks; None is where the video does.
 
         Raises:
-            VideoError: The video has no frames, they have no timestamps, or the clock goes back.
+            VideoError: The video has no frames, they have no timestamps, the clock goes back, or
+                another video follows.
         """
         if self._is_scanned:
             return self._scan().cut(start, end)
@@ -83,7 +85,7 @@ class Timetable:
         if self._complete is None:
             file = self._file
             file.seek(None)
-            self._complete = scan(file.packets(), file.clock, file.tick, file.usual_duration)
+            self._complete = scan_packets(file)
             self._refuse_empty(self._complete)
         return self._complete
 
@@ -117,12 +119,13 @@ class Timetable:
         """Read packets until none to come can hold a frame that begins before `end`.
 
         Raises:
-            VideoError: A packet has no timestamps, or the clock goes back.
+            VideoError: A packet has no timestamps, the clock goes back, or another video follows.
         """
         stretch = self._stretch
         while self._reached is not None and (end is None or self._reached < end):
             packet = next(self._coming, None)
             if packet is None:
+                self._refuse_appended()
                 self._reached = None
                 break
             if not packet.size or packet.is_discard:
@@ -152,6 +155,16 @@ class Timetable:
                     f"its clock jumps back from {file.seconds(reached):.3f} s "
                     f"to {file.seconds(decoded):.3f} s",
                     "it may be several videos in one file: separate or convert them",
+                )
+            )
+
+    def _refuse_appended(self) -> None:
+        if has_another(self._file.path, self._file.container.format.name):
+            raise VideoError(
+                complaint(
+                    self._file.path,
+                    "holds several videos one after the other, and only the first can be read",
+                    "separate or convert them",
                 )
             )
 
