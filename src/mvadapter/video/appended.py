@@ -6,6 +6,8 @@ from typing import BinaryIO
 
 # The header object of an ASF file (its specification, section 10.1), with which another begins.
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+# No file is larger, and a sum of few such sizes is still a place that can be sought.
+_LARGEST_BYTES = 2**60
 
 
 def has_another(path: Path, format_name: str) -> bool:
@@ -36,7 +38,7 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[bytes]:
         if num_bytes == 1:
             num_bytes, header_bytes = int.from_bytes(header[8:], "big"), 16
         yield header[4:8]
-        if num_bytes < header_bytes:
+        if not header_bytes <= num_bytes <= _LARGEST_BYTES:
             return  # To the end of the file, or nonsense.
         place += num_bytes
         file.seek(place)
@@ -48,7 +50,7 @@ def _asf_objects(file: BinaryIO) -> Iterator[bytes]:
     while len(header := file.read(24)) == 24:
         num_bytes = int.from_bytes(header[16:], "little")
         yield header[:16]
-        if num_bytes < len(header):
+        if not len(header) <= num_bytes <= _LARGEST_BYTES:
             return
         place += num_bytes
         file.seek(place)

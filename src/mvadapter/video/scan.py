@@ -79,6 +79,9 @@ def _is_break(previous: Packet, packet: Packet, tick: Fraction) -> bool:  # type
         before, after, most = previous.pts, packet.pts, _MAX_REORDER_SECONDS
     else:
         before, after, most = previous.dts, packet.dts, _MAX_STEP_BACK_SECONDS
+        # Pieces of a stream overlap by the frames that their encoder held back.
+        if packet.is_keyframe and after <= before:
+            return True
     if before is None or after is None:
         return False
     return not -most <= (after - before) * tick <= _MAX_PAUSE_SECONDS
@@ -96,9 +99,11 @@ def _is_complete(file: VideoFile, place: int, packets: list[Packet]) -> bool:  #
     end = packets[-1].pos
     if end is None or has_gap(file.path, place, end):
         return False
-    # Between two, complete frames may be missing that the next one is built on.
+    # Between two, complete frames may be missing that the next one is built on. It does not matter
+    # where another part begins, for that is shown from its first keyframe on.
     return all(
         after.is_keyframe
+        or _is_break(before, after, file.tick)
         or (
             before.dts is not None
             and after.dts is not None
