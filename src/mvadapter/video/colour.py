@@ -14,14 +14,16 @@ from av.video.reformatter import (
     ColorTrc,
     VideoReformatter,
 )
-from jaxtyping import Float32, UInt8, UInt16
+from jaxtyping import Float32, Float64, UInt8, UInt16
 
 ColourImage: TypeAlias = UInt8[np.ndarray, "height width channel"]
 DeepImage: TypeAlias = UInt16[np.ndarray, "height width channel"]
 Table: TypeAlias = Float32[np.ndarray, " value"]
 
-# FFmpeg's AVCOL_SPC_UNSPECIFIED, for which PyAV has no name.
-_UNSPECIFIED = 2
+# FFmpeg's AVCOL_SPC_UNSPECIFIED and _RESERVED, and the matrix of BT.2020 with constant luminance,
+# for which PyAV has no names. The last is not worth its own arithmetic: nobody makes such films.
+_UNSPECIFIED = frozenset({2, 3})
+_BT2020_CONSTANT = 10
 # What players take for high definition where a file does not say how its colours are coded.
 _HD_LINES, _HD_COLUMNS = 720, 1280
 
@@ -31,7 +33,7 @@ _HLG_PEAK_NITS = 1000.0
 # Light up to this share of white is shown as it is, what is brighter is compressed towards white.
 _KNEE = 0.75
 # Rows mapped at once, so that what is computed stays in the processor's cache.
-_BLOCK_ROWS = 32
+_BLOCK_ROWS = 16
 
 # Linear light in other primaries -> in those of BT.709, from the primaries of BT.2020 (BT.2087) and
 # of Display P3 (SMPTE 432-1), all with the white of D65.
@@ -57,6 +59,9 @@ def to_rgb(
     High dynamic range (PQ, HLG) and wide colours (BT.2020, Display P3) are mapped to what an
     ordinary screen shows. Where a file does not say how its colours are coded, high definition is
     taken for BT.709 and anything smaller for BT.601.
+
+    Raises:
+        FFmpegError: It says that they are coded in a way that FFmpeg cannot convert.
     """
     matrix = _matrix(frame)
     if not _is_mapped(frame):
@@ -71,15 +76,17 @@ def to_rgb(
 
 
 def _matrix(frame: VideoFrame) -> Colorspace | None:
-    """Which matrix to assume; None is the frame's own, or BT.601."""
-    if frame.colorspace != _UNSPECIFIED or frame.format.is_rgb or frame.format.has_palette:
+    """Which matrix to assume; None is the frame's own."""
+    if frame.colorspace == _BT2020_CONSTANT:
+        return Colorspace.BT2020
+    if frame.colorspace not in _UNSPECIFIED or frame.format.is_rgb or frame.format.has_palette:
         return None
     if _is_mapped(frame):
         return (
             Colorspace.BT2020 if _primaries(frame) == ColorPrimaries.BT2020 else Colorspace.ITU709
         )
     is_hd = frame.height >= _HD_LINES or frame.width >= _HD_COLUMNS
-    return Colorspace.ITU709 if is_hd else None
+    return Colorspace.ITU709 if is_hd else Colorspace.ITU601
 
 
 def _is_mapped(frame: VideoFrame) -> bool:
@@ -98,26 +105,30 @@ def _primaries(frame: VideoFrame) -> int:
 
 def _for_ordinary_screen(image: DeepImage, transfer: int, primaries: int) -> ColourImage:
     light_of, shown = _light_table(transfer), _screen_table()
-    matrix = np.array(_TO_709.get(primaries) or np.eye(3), np.float32).T
+    matrix = np.array(_TO_709.get(primaries) or np.eye(3), np.float32)
     mapped = np.empty(image.shape, np.uint8)
+    # One colour after the other: five times as fast as all three at once.
     for row in range(0, len(image), _BLOCK_ROWS):
-        light = light_of[image[row : row + _BLOCK_ROWS]] @ matrix
+        block = image[row : row + _BLOCK_ROWS]
+        red, green, blue = (np.take(light_of, block[:, :, channel]) for channel in range(3))
+        lights = [line[0] * red + line[1] * green + line[2] * blue for line in matrix]
         if _is_hdr(transfer):
             # By the brightest of the three, so that a colour keeps its hue.
-            peak = light.max(axis=2)
-            light *= _gain(peak)[:, :, None]
-        np.clip(light, 0, 1, out=light)
-        mapped[row : row + _BLOCK_ROWS] = shown[(light * 65535 + 0.5).astype(np.uint16)]
+            gain = _gain(np.maximum(np.maximum(lights[0], lights[1]), lights[2]))
+            lights = [light * gain for light in lights]
+        for channel, light in enumerate(lights):
+            level = (np.clip(light, 0, 1) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+            mapped[row : row + _BLOCK_ROWS, :, channel] = np.take(shown, level)
     return mapped
 
 
 def _gain(peak: Float32[np.ndarray, "row column"]) -> Float32[np.ndarray, "row column"]:
     """What to multiply light by so that none is brighter than white; 1 up to the knee."""
-    room = 1 - _KNEE
-    above = np.maximum(peak, _KNEE)
-    return (_KNEE + room * -np.expm1((_KNEE - above) / room)) / above * (peak > _KNEE) + (
-        peak <= _KNEE
-    )
+    gain = np.ones_like(peak)
+    is_bright = peak > _KNEE
+    bright, room = peak[is_bright], 1 - _KNEE
+    gain[is_bright] = (_KNEE - room * np.expm1((_KNEE - bright) / room)) / bright
+    return gain
 
 
 @cache
@@ -142,7 +153,7 @@ def _screen_table() -> UInt8[np.ndarray, " value"]:
     return (signal * 255 + 0.5).astype(np.uint8)
 
 
-def _pq_nits(signal: Float32[np.ndarray, " value"]) -> Float32[np.ndarray, " value"]:
+def _pq_nits(signal: Float64[np.ndarray, " value"]) -> Float64[np.ndarray, " value"]:
     # BT.2100, table 4: the reference PQ EOTF.
     m1, m2 = 2610 / 16384, 2523 / 4096 * 128
     c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
@@ -150,7 +161,7 @@ def _pq_nits(signal: Float32[np.ndarray, " value"]) -> Float32[np.ndarray, " val
     return 10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
 
 
-def _hlg_nits(signal: Float32[np.ndarray, " value"]) -> Float32[np.ndarray, " value"]:
+def _hlg_nits(signal: Float64[np.ndarray, " value"]) -> Float64[np.ndarray, " value"]:
     # BT.2100, table 5: the inverse OETF. The system gamma of 1.2 is applied to each colour, as
     # ordinary cameras and screens do it, not to luminance, which would show red as dull.
     a = 0.17883277

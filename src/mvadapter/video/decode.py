@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from av.error import FFmpegError
 
 from mvadapter.errors import ConfigError, VideoError
 from mvadapter.shapes import FrameImages, FrameSeconds
@@ -299,10 +300,25 @@ class VideoReader:
             )
 
     def _images(self, timeline: Timeline, ticks: list[int]) -> Iterator[tuple[int, ColourImage]]:
-        """Decode the frames that begin at `ticks`, as they are shown and all of one size."""
+        """Decode the frames that begin at `ticks`, as they are shown and all of one size.
+
+        Raises:
+            VideoError: One is damaged, or its colours are of an unknown kind.
+        """
         for tick in ticks:
             shown = self._decoder.frame_at(tick, timeline.keyframe_before(tick))
-            yield shown.start, self._projector.picture(shown.frame)
+            try:
+                picture = self._projector.picture(shown.frame)
+            except FFmpegError as error:
+                raise VideoError(
+                    complaint(
+                        self._packets.path,
+                        f"its colours cannot be converted (matrix {shown.frame.colorspace}, "
+                        f"{shown.frame.format.name})",
+                        "convert it to BT.709, as most video has it",
+                    )
+                ) from error
+            yield shown.start, picture
 
 
 def read_segment(
