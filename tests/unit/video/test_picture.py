@@ -1,5 +1,6 @@
 """Pictures as a player shows them on an ordinary screen."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -249,6 +250,15 @@ def test_pixels_become_square_before_the_picture_is_turned(tmp_path):
 
     assert read_segment(path, 1).images.shape == (1, 192, 96, 3)
     assert (video_info(path).width_px, video_info(path).height_px) == (96, 192)
+
+
+def test_the_container_is_believed_before_the_codec(tmp_path):
+    path = write(tmp_path / "x.mp4", [plain([RED], 96, 96)], sar="2/1")
+    data = path.read_bytes()
+    place = data.index(b"pasp") + 4
+    path.write_bytes(data[:place] + struct.pack(">II", 3, 1) + data[place + 8 :])
+
+    assert read_segment(path, 1).images.shape == (1, 96, 288, 3)
 
 
 def test_an_absurd_shape_of_pixels_is_not_believed(tmp_path):
