@@ -148,8 +148,8 @@ def yuv_frame(signal, matrix=(0.2627, 0.678, 0.0593)):
 
 def write_hdr(path, signal, params):
     with av.open(str(path), "w") as container:
-        options = {"x265-params": f"log-level=none:pools=1:{params}", "crf": "4"}
-        stream = container.add_stream("libx265", rate=25, options=options)
+        options = {"x264-params": params, "crf": "4", "preset": "ultrafast"}
+        stream = container.add_stream("libx264", rate=25, options=options)
         stream.height, stream.width = signal.shape[:2]
         stream.pix_fmt = "yuv420p10le"
         frame = yuv_frame(signal)
