@@ -130,7 +130,8 @@ def _add(
 
 
 def _print_report(folder: Path, report: "AddReport") -> None:
-    for kind, problems in (("skipped", report.skipped), ("incomplete", report.incomplete)):
+    kinds = {"skipped": report.skipped, "incomplete": report.incomplete, "note on": report.remarks}
+    for kind, problems in kinds.items():
         for problem in problems:
             console.inform(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
     counts = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from mvadapter.data.records import Record
 from mvadapter.data.table import TABLE_SUFFIXES, read_table
 from mvadapter.errors import DataError
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import has_video_suffix, walk_files
 
 _TABLE_STEM = "captions"
 
@@ -53,16 +53,23 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
 
 def _beside_videos(folder: Path) -> list[Record]:
     texts, videos = [], defaultdict(list)
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(Path(name) for name in walk_files(str(folder), _refuse)):
         if path.suffix == ".txt":
             texts.append(path)
-        elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        elif has_video_suffix(path) and path.is_file():
             videos[path.with_suffix("")].append(path)
     return [
         _one_video(folder, text, fitting)
         for text in texts
         if (fitting := videos.get(text.with_suffix("")))
     ]
+
+
+def _refuse(error: OSError) -> None:
+    reason = (error.strerror or str(error)).lower()
+    raise DataError(
+        f"{error.filename}: cannot be read ({reason}); make it readable, or move it elsewhere"
+    )
 
 
 def _one_video(folder: Path, text: Path, videos: list[Path]) -> Record:

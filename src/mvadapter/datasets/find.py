@@ -1,11 +1,10 @@
 """A folder of video files in, the file of each id out."""
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
 from mvadapter.errors import DataError
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import VIDEO_SUFFIXES, walk_files
 
 # Flickr's name for a kind of file that it did not know; DiDeMo's lists hold one.
 _SUFFIXES = VIDEO_SUFFIXES | {".null"}
@@ -22,7 +21,7 @@ class VideoFiles:
     ``x``, ``v_x``, ``x.mov`` and ``x.m``. Other dots belong to a name.
 
     Args:
-        folder: The folder to search; links are followed.
+        folder: The folder to search; `walk_files` says what is left out.
 
     Raises:
         DataError: There is no such folder.
@@ -34,18 +33,8 @@ class VideoFiles:
             raise DataError(f"{folder}: no such folder; expected one with video files")
         self.folder = folder
         self._files: defaultdict[str, list[Path]] = defaultdict(list)
-        seen: set[str] = set()
-        for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-            real = os.path.realpath(place)
-            if real in seen:
-                # A link to a folder further up would lead round and round.
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith("."):
-                    self._files[_without_suffixes(name)].append(Path(place, name))
+        for path in walk_files(str(folder), _refuse):
+            self._files[_without_suffixes(Path(path).name)].append(Path(path))
 
     def find(self, video_id: str) -> Path | None:
         """The file of an id; None where there is none.

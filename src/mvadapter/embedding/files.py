@@ -18,7 +18,7 @@ from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import AnyEncoder, frame_settings
 from mvadapter.errors import UnknownNameError, VideoError
-from mvadapter.video.container import complaint
+from mvadapter.video.complaint import complaint
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.preprocess import resize
 from mvadapter.video.segment import Span, fixed_windows
@@ -44,6 +44,8 @@ class EmbeddedFile:
     """The embedding of each segment, of unit length, on the CPU."""
     problem: str | None
     """Why segments are missing; None if there are all."""
+    remark: str | None = None
+    """What is unusual about its times and how they were read; see `VideoInfo.remark`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class FileEnd:
     failure: str | None = None
     """Why nothing of it counts: reading it failed for a reason outside of it, and another time its
     content may be sound."""
+    remark: str | None = None
+    """What is unusual about its times."""
 
 
 Piece: TypeAlias = DecodedSegment | UnreadableSegment
@@ -85,11 +89,11 @@ class FileSegments:
 
     def run(self) -> Generator[Piece, None, FileEnd]:
         """Give the segments in order, and in the place of one that cannot be read, why."""
-        num_segments = 0
+        num_segments, remark = 0, None
         try:
             with VideoReader(self.path) as reader:
                 spans = _windows(reader, self.max_segment_seconds)
-                num_segments = len(spans)
+                num_segments, remark = len(spans), reader.info.remark
                 for span in spans:
                     yield self._decode(reader, span)
                 # Raises where the video breaks off, after what is there has been read.
@@ -101,7 +105,7 @@ class FileSegments:
             return FileEnd(num_segments, failure=(error.strerror or str(error)).lower())
         except MemoryError:
             return self.lost("there is too little memory to read it")
-        return FileEnd(num_segments)
+        return FileEnd(num_segments, remark=remark)
 
     def lost(self, reason: str) -> FileEnd:
         """The end of a file that could not be read to its end."""
@@ -221,6 +225,7 @@ class _Draft:
             spans=tuple(spans),
             vectors=torch.stack(vectors) if vectors else torch.zeros(0, dim),
             problem=problem,
+            remark=None if end is None else end.remark,
         )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from mvadapter.errors import ConfigError
 from mvadapter.index.find import AnyPath
 from mvadapter.index.moments import Moment
-from mvadapter.video.container import VIDEO_SUFFIXES
 from mvadapter.video.cut import Cut, cut_segment
+from mvadapter.video.folder import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

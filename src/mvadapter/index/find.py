@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-from mvadapter.video.container import VIDEO_SUFFIXES
+from mvadapter.video.folder import has_video_suffix, walk_files
 
 AnyPath: TypeAlias = str | PathLike[str]
 
@@ -52,7 +52,7 @@ class FolderScan:
 def find_videos(paths: Iterable[str]) -> FolderScan:
     """Look for videos: at files, and in folders and their subfolders.
 
-    Links are followed; names that begin with a dot are skipped, as in a shell.
+    `walk_files` says what is left out.
     """
     scan = FolderScan()
     for path in paths:
@@ -95,18 +95,9 @@ def _walk(root: str, scan: FolderScan) -> None:
     def note(error: OSError) -> None:
         scan.problems.append(FileProblem(path=Path(error.filename), reason=_reason(error)))
 
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, onerror=note, followlinks=True):
-        status = _look_at(folder, scan)
-        if status is None or (status.st_dev, status.st_ino) in seen:
-            # A link to a parent folder would never end.
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                _look_at(str(Path(folder, name)), scan)
+    for path in walk_files(root, note):
+        if has_video_suffix(path):
+            _look_at(path, scan)
 
 
 def _look_at(path: str, scan: FolderScan) -> os.stat_result | None:

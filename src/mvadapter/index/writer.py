@@ -54,6 +54,8 @@ class AddReport:
     """What could not be indexed, and why; the next `add` tries it again."""
     incomplete: tuple[FileProblem, ...]
     """Videos of which some segments could not be read, and why; their others were indexed."""
+    remarks: tuple[FileProblem, ...]
+    """Videos whose times are unusual, and how they were read; nothing of them is missing."""
     num_videos: int
     """Videos in the view afterwards."""
     num_segments: int
@@ -64,6 +66,7 @@ class AddReport:
         return asdict(self) | {
             "skipped": [problem.to_dict() for problem in self.skipped],
             "incomplete": [problem.to_dict() for problem in self.incomplete],
+            "remarks": [remark.to_dict() for remark in self.remarks],
         }
 
 
@@ -145,6 +148,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
             num_removed=len(changes.removed),
             skipped=tuple(sorted((*changes.problems, *tally.skipped))),
             incomplete=tuple(sorted(tally.incomplete)),
+            remarks=tuple(sorted(tally.remarks)),
             num_videos=len(table.files()),
             num_segments=len(table),
         )
@@ -161,6 +165,7 @@ class _Tally:
     num_changed: int = 0
     skipped: list[FileProblem] = field(default_factory=list)
     incomplete: list[FileProblem] = field(default_factory=list)
+    remarks: list[FileProblem] = field(default_factory=list)
 
     def count(
         self,
@@ -175,6 +180,8 @@ class _Tally:
             if video.problem is not None:
                 problems = self.incomplete if video.spans else self.skipped
                 problems.append(FileProblem(path=Path(video.path), reason=video.problem))
+            if video.remark is not None:
+                self.remarks.append(FileProblem(path=Path(video.path), reason=video.remark))
         self.num_done += len(videos)
         if on_progress is not None and videos:
             on_progress(self.num_done, self.num_files, Path(videos[-1].path).name)

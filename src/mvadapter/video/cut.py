@@ -22,8 +22,10 @@ from jaxtyping import UInt8
 
 from mvadapter.errors import VideoError
 from mvadapter.files import atomic_write
-from mvadapter.video.container import Timeline, VideoFile, as_fraction, complaint
+from mvadapter.video.complaint import complaint
+from mvadapter.video.container import VideoFile, as_fraction
 from mvadapter.video.decode import VideoReader
+from mvadapter.video.timeline import Timeline
 
 # Codecs that mp4 files can hold and most players support.
 _VIDEO_CODECS = frozenset({"av1", "h264", "hevc", "vp9"})

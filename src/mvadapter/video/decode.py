@@ -8,24 +8,21 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import numpy as np
 from av.error import FFmpegError
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
-from jaxtyping import UInt8
 
 from mvadapter.errors import ConfigError, VideoError
 from mvadapter.shapes import FrameImages, FrameSeconds
-from mvadapter.video.container import Timeline, VideoFile, complaint
+from mvadapter.video.colour import ColourImage
+from mvadapter.video.complaint import complaint
+from mvadapter.video.container import VideoFile
+from mvadapter.video.decoder import Decoder
+from mvadapter.video.picture import Projector, quarter_turns
 from mvadapter.video.sample import Sampling, check_sampling, choose_frames, frame_edges
+from mvadapter.video.timeline import Timeline
+from mvadapter.video.timetable import Timetable
 
-# A seek throws away what the decoder had begun, so it pays only from some frames on.
-_SEEK_COST_FRAMES = 8
-# The longest wait for a first frame in a sound file is a stream that begins between keyframes.
-_MAX_SILENT_PACKETS = 1000
 # More than this is a mistake in the number of frames, and would end the process instead.
 _MAX_SEGMENT_BYTES = 16 * 2**30
 
@@ -35,7 +32,7 @@ class SegmentFrames:
     """Frames of one segment, in order of presentation."""
 
     images: FrameImages
-    """Red, green and blue, upright as a player shows them."""
+    """Red, green and blue as a player shows them on an ordinary screen: upright, square pixels."""
     seconds: FrameSeconds
     """When each begins, in the container's presentation time."""
 
@@ -64,9 +61,11 @@ class VideoInfo:
     end_seconds: float
     """When the last frame ends."""
     width_px: int
-    """Width as shown, after rotation."""
+    """Width as shown, in square pixels, after rotation."""
     height_px: int
-    """Height as shown, after rotation."""
+    """Height as shown, in square pixels, after rotation."""
+    remark: str | None = None
+    """What is unusual about its times and how they were read; most files have nothing."""
 
 
 class VideoReader:
@@ -89,8 +88,12 @@ class VideoReader:
         if num_threads < 1:
             raise ConfigError(f"num_threads must be at least 1, got {num_threads}")
         self._packets = VideoFile(Path(path))
-        self._decoder = _Decoder(VideoFile(Path(path), num_threads=num_threads))
-        self._reformatter = VideoReformatter()
+        self._timetable = Timetable(self._packets)
+        # Of the file that is not decoded, whose sizes stay what they were when it was opened.
+        self._projector = Projector(self._packets.stream)
+        self._decoder = Decoder(
+            VideoFile(Path(path), num_threads=num_threads, clock=self._packets.clock)
+        )
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -120,10 +123,9 @@ class VideoReader:
         Raises:
             VideoError: The video has no frames, or the first ones cannot be decoded.
         """
-        start, end = self._packets.bounds()
-        stream = self._packets.stream
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if _quarter_turns(self._decoder.any_frame()) % 2:
+        start, end = self._timetable.bounds()
+        width, height = self._projector.size
+        if quarter_turns(self._decoder.any_frame()) % 2:
             width, height = height, width
         return VideoInfo(
             path=self._packets.path,
@@ -131,19 +133,24 @@ class VideoReader:
             end_seconds=self._packets.seconds(end),
             width_px=width,
             height_px=height,
+            remark=self._packets.clock.remark,
         )
 
     @cached_property
     def real_end_seconds(self) -> float:
-        """When the last frame ends that is there; before `info.end_seconds` where one is missing.
+        """When the last frame ends that is there, whatever the file declares.
+
+        It is before `info.end_seconds` where the file breaks off, and after it where another was
+        appended to it.
 
         Raises:
             VideoError: The video has no frames, or the first ones cannot be decoded.
         """
-        declared = self._packets.declared_end
+        declared = self._timetable.declared_end
         if declared is not None:
-            end = self._packets.timeline(Fraction(declared)).end
-            if self._breaks_off(end, Fraction(declared)):
+            end = self._timetable.timeline(Fraction(declared)).end
+            # Files often miscount by a frame.
+            if abs(end - declared) > 2 * self._packets.usual_duration:
                 return self._packets.seconds(end)
         return self.info.end_seconds
 
@@ -205,8 +212,8 @@ class VideoReader:
         """
         start, end = self._ticks(start_seconds, end_seconds)
         packets = self._packets
-        timeline = packets.timeline(start, end)
-        declared = packets.declared_end
+        timeline = self._timetable.timeline(start, end)
+        declared = self._timetable.declared_end
         if declared is not None:
             needed = Fraction(declared) if end is None else min(end, Fraction(declared))
             if self._breaks_off(timeline.end, needed):
@@ -281,8 +288,8 @@ class VideoReader:
         return needed - end > 2 * self._packets.usual_duration
 
     def _refuse_too_many(self, num_frames: int) -> None:
-        context = self._packets.stream.codec_context
-        num_bytes = num_frames * context.width * context.height * 3
+        width, height = self._projector.size
+        num_bytes = num_frames * width * height * 3
         if num_bytes > _MAX_SEGMENT_BYTES:
             raise VideoError(
                 complaint(
@@ -292,19 +299,26 @@ class VideoReader:
                 )
             )
 
-    def _images(
-        self, timeline: Timeline, ticks: list[int]
-    ) -> Iterator[tuple[int, UInt8[np.ndarray, "height width channel"]]]:
-        """Decode the frames that begin at `ticks`, upright and all of the stream's size."""
-        # The stream of the other file, whose size stays what it was when it was opened.
-        context = self._packets.stream.codec_context
+    def _images(self, timeline: Timeline, ticks: list[int]) -> Iterator[tuple[int, ColourImage]]:
+        """Decode the frames that begin at `ticks`, as they are shown and all of one size.
+
+        Raises:
+            VideoError: One is damaged, or its colours are of an unknown kind.
+        """
         for tick in ticks:
             shown = self._decoder.frame_at(tick, timeline.keyframe_before(tick))
-            picture = self._reformatter.reformat(
-                shown.frame, width=context.width, height=context.height, format="rgb24"
-            )
-            turns = _quarter_turns(shown.frame)
-            yield shown.start, np.ascontiguousarray(np.rot90(picture.to_ndarray(), turns))
+            try:
+                picture = self._projector.picture(shown.frame)
+            except FFmpegError as error:
+                raise VideoError(
+                    complaint(
+                        self._packets.path,
+                        f"its colours cannot be converted (matrix {shown.frame.colorspace}, "
+                        f"{shown.frame.format.name})",
+                        "convert it to BT.709, as most video has it",
+                    )
+                ) from error
+            yield shown.start, picture
 
 
 def read_segment(
@@ -336,170 +350,3 @@ def read_segment(
     """
     with VideoReader(path, num_threads=num_threads) as reader:
         return reader.read(num_frames, start_seconds, end_seconds, sampling=sampling)
-
-
-class _Shown(NamedTuple):
-    """A frame that came out of the decoder."""
-
-    start: int
-    """When it begins, in ticks."""
-    frame: VideoFrame
-    is_damaged: bool
-    """It, or something it may be built from, could not be decoded."""
-
-
-class _Decoder:
-    """Gives the frame on display at a time, by decoding on or from a keyframe.
-
-    What FFmpeg makes up for damaged data is never given: from the damage on, every frame counts as
-    damaged until a sound keyframe comes. Changed bytes that the decoder itself takes for a picture
-    go unnoticed; VP8, VP9, AV1 and HEVC notice few of them.
-    """
-
-    def __init__(self, file: VideoFile) -> None:
-        self.num_decoded_frames = 0
-        self._file = file
-        self._shown: _Shown | None
-        self._ahead: _Shown | None
-        self._start_over(None)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def any_frame(self) -> VideoFrame:
-        """Give the frame at hand, or the first one that can be decoded, damaged or not.
-
-        Raises:
-            VideoError: No frame can be decoded.
-        """
-        if self._shown is None and self._ahead is None:
-            self._ahead = next(self._coming, None)
-        at_hand = self._shown or self._ahead
-        if at_hand is None:
-            raise VideoError(
-                complaint(
-                    self._file.path,
-                    "none of its frames can be decoded",
-                    "download or convert it again",
-                )
-            )
-        return at_hand.frame
-
-    def frame_at(self, tick: int, keyframe: int | None) -> _Shown:
-        """Give the frame that begins at `tick`, knowing the latest keyframe before it.
-
-        Raises:
-            VideoError: The frame is damaged.
-        """
-        found = self._advance(tick) if self._is_near(tick, keyframe) else None
-        # A keyframe that only begins a gradual refresh needs the one before it.
-        for origin in () if keyframe is None else (keyframe, keyframe - 1):
-            if found is not None and not found.is_damaged:
-                return found
-            self._start_over(origin)
-            found = self._advance(tick)
-        if found is None:
-            self._start_over(None)
-            found = self._advance(tick)
-        if found is None or found.is_damaged:
-            raise VideoError(
-                complaint(
-                    self._file.path,
-                    f"is damaged: the frame at {self._file.seconds(tick):.3f} s cannot be decoded",
-                    "download or copy it again, or leave out this part",
-                )
-            )
-        return found
-
-    def _is_near(self, tick: int, keyframe: int | None) -> bool:
-        """Whether decoding on is possible, and no dearer than a seek to the keyframe."""
-        if self._shown is not None and tick < self._shown.start:
-            return False
-        gain = _SEEK_COST_FRAMES * self._file.usual_duration
-        return keyframe is None or keyframe <= self._passed + gain
-
-    def _start_over(self, origin: int | None) -> None:
-        self._file.seek(origin)
-        self._coming = self._decode()
-        self._shown = self._ahead = None
-        self._passed = (self._file.stream.start_time or 0) if origin is None else origin
-        self._num_failures = 0
-        self._damaged_from: int | None = None
-
-    def _advance(self, tick: int) -> _Shown | None:
-        """Decode on to the frame on display at `tick`; None if the decoder is already past it."""
-        while self._shown is None or self._shown.start < tick:
-            following = self._ahead or next(self._coming, None)
-            self._ahead = None
-            if following is None:
-                break
-            self._passed = following.start
-            if following.start > tick:
-                self._ahead = following
-                break
-            self._shown = following
-        if self._shown is None or self._shown.start == tick:
-            return self._shown
-        # Some packets are never shown, such as VP8's references. But a frame may also be missing
-        # because it could not be decoded.
-        return self._shown._replace(is_damaged=self._shown.is_damaged or self._num_failures > 0)
-
-    def _decode(self) -> Iterator[_Shown]:
-        num_silent = 0
-        is_drained = False
-        for packet in self._file.packets():
-            is_drained = not packet.size and packet.dts is None
-            if not packet.size and not is_drained:
-                continue  # AVI repeats a frame this way; FFmpeg would take it for the end.
-            frames = self._decode_packet(packet)
-            num_silent = 0 if frames else num_silent + 1
-            if num_silent > _MAX_SILENT_PACKETS:
-                break
-            yield from frames
-        if not is_drained:
-            self._note_damage(self._passed)
-            yield from self._decode_packet(None)
-
-    def _decode_packet(self, packet: Packet | None) -> list[_Shown]:  # type: ignore[type-arg]
-        """Decode one packet; None asks for all the frames that the decoder still holds."""
-        begin = None if packet is None else packet.dts if packet.pts is None else packet.pts
-        if packet is not None and packet.is_corrupt:
-            self._note_damage(begin)
-            return []
-        try:
-            frames = self._file.stream.codec_context.decode(packet)
-        except FFmpegError:
-            self._note_damage(begin)
-            return []
-        self.num_decoded_frames += len(frames)
-        return [self._judge(frame) for frame in frames]
-
-    def _judge(self, frame: VideoFrame) -> _Shown:
-        start = frame.dts if frame.pts is None else frame.pts
-        if start is None:
-            raise VideoError(
-                complaint(
-                    self._file.path,
-                    "its frames have no timestamps",
-                    "put it into an mp4 or mkv file",
-                )
-            )
-        if frame.is_corrupt:
-            self._note_damage(start)
-        elif frame.key_frame and self._damaged_from is not None and start > self._damaged_from:
-            self._damaged_from = None
-        return _Shown(start, frame, is_damaged=self._damaged_from is not None)
-
-    def _note_damage(self, tick: int | None) -> None:
-        self._num_failures += 1
-        # A keyframe heals only what was broken before it in time, for it may have been decoded
-        # before the damage and come out after.
-        self._damaged_from = max(
-            self._passed if tick is None else tick,
-            self._passed if self._damaged_from is None else self._damaged_from,
-        )
-
-
-def _quarter_turns(frame: VideoFrame) -> int:
-    """How often to turn a frame counterclockwise by 90 degrees to show it upright."""
-    return round(frame.rotation / 90) % 4

@@ -10,7 +10,7 @@ import pytest
 import made_videos
 from made_videos import numbers_in, video_info, with_hole, write_tone, write_video
 from mvadapter.errors import VideoError
-from mvadapter.video import container
+from mvadapter.video import streams
 from mvadapter.video.decode import VideoReader, read_segment
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "broken_and_odd"
@@ -171,7 +171,7 @@ def test_a_video_without_frames_is_refused(tmp_path):
 
 
 def test_pictures_beyond_all_bounds_are_refused_before_they_are_decoded(video, monkeypatch):
-    monkeypatch.setattr(container, "MAX_FRAME_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(streams, "MAX_FRAME_PIXELS", 64 * 48 - 1)
 
     assert_refused(video, "its pictures are too large, 64 x 48 pixels; scale it down")
 
@@ -183,7 +183,7 @@ def test_more_frames_than_memory_holds_are_refused(video, monkeypatch):
 
 
 def test_a_stream_that_never_gives_a_frame_ends(tmp_path, video, monkeypatch):
-    monkeypatch.setattr("mvadapter.video.decode._MAX_SILENT_PACKETS", 5)
+    monkeypatch.setattr("mvadapter.video.decoder._MAX_SILENT_PACKETS", 5)
     path = with_hole(video, tmp_path / "hole.mp4", 0.0, 4.0)
 
     with pytest.raises(VideoError, match="none of its frames can be decoded"):
