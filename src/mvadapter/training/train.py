@@ -10,6 +10,7 @@ from mvadapter.encoder.adapter_folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FIL
 from mvadapter.errors import ConfigError
 from mvadapter.training.loop import RunOptions, TrainingResult, train_recipe
 from mvadapter.training.recipe import Recipe, dataset_settings, read_recipe
+from mvadapter.unfinished import finished_names
 
 
 def train(
@@ -87,7 +88,7 @@ def _refuse_foreign(folder: Path) -> None:
     ours = {"videos"}
     if (folder / CONFIG_FILE).is_file():
         ours |= {CONFIG_FILE, f"{CONFIG_FILE}.next", WEIGHTS_FILE, CARD_FILE}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    others = sorted(finished_names(folder) - ours)
     if others:
         raise ConfigError(
             f"{folder}: contains other files ({others[0]}) and no run to resume; name a new folder"
