@@ -73,7 +73,7 @@ def write_video(  # noqa: PLR0913 - each test changes one of many settings
         stream.pix_fmt = pixels
         stream.codec_context.time_base = tick
         stream.codec_context.gop_size = keyframe_every
-        if codec in {"libx264", "mpeg4"}:
+        if codec in {"libx264", "mpeg2video", "mpeg4"}:
             stream.codec_context.max_b_frames = num_b_frames
         tone = container.add_stream(sound, rate=48_000, layout="mono") if sound else None
         for number, start in enumerate(starts):

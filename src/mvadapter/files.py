@@ -2,36 +2,31 @@
 
 import hashlib
 import os
-import re
-import secrets
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from mvadapter.errors import MvAdapterError
-
-# No write takes this long; an older temporary file was left by a killed process.
-_STALE_SECONDS = 24 * 60 * 60
+from mvadapter.unfinished import unfinished
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it replaces ``path`` when the block succeeds.
+    """Yield a temporary path near ``path``; it replaces ``path`` when the block succeeds.
 
     After a crash, a full disk or an error inside the block, ``path`` is unchanged. Several threads
-    and processes may write at once: the last one to finish wins. Temporary files of killed
-    processes are removed after a day.
+    and processes may write at once: the last one to finish wins. What killed processes left beside
+    ``path`` is removed first; see `unfinished`.
 
     Raises:
         OSError: The folder cannot be made or written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with unfinished(path.parent) as folder:
+        # Of the same name, which may be as long as a name can be.
+        aside = folder / path.name
         aside.touch()
         rights = aside.stat().st_mode
         yield aside
@@ -41,8 +36,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         aside.replace(path)
         _sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -90,17 +83,6 @@ def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
             yield
         finally:
             unlock_descriptor(lock.fileno())
-
-
-def _remove_stale(path: Path) -> None:
-    aside = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]+\.part")
-    with os.scandir(path.parent) as entries:
-        found = [entry for entry in entries if aside.fullmatch(entry.name)]
-    for entry in found:
-        # Another process may remove it first, or it may not be ours to remove.
-        with suppress(OSError):
-            if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
-                Path(entry.path).unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """A CLIP's shape and weights in, a transformers folder out."""
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mvadapter.backbone.clip import Backbone, read_config
 from mvadapter.backbone.source import find_companions
+from mvadapter.unfinished import unfinished
 
 
 def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -32,8 +32,8 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
     names = family.weight_names(backbone.vision, backbone.text)
     model.load_state_dict({theirs: weights[ours] for ours, theirs in names.items()})
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-        written = Path(aside) / "clip"
+    with unfinished(folder.parent) as aside:
+        written = aside / folder.name
         model.save_pretrained(written)
         for name, path in companions.items():
             shutil.copyfile(path, written / name)

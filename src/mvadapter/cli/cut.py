@@ -15,7 +15,7 @@ from mvadapter.cli.options import (
     ViewOption,
 )
 from mvadapter.cli.search import open_view, report_nothing_found
-from mvadapter.errors import ConfigError, VideoError
+from mvadapter.errors import ConfigError, MvAdapterError
 
 if TYPE_CHECKING:
     from mvadapter.index.cut import MomentCut
@@ -51,7 +51,7 @@ def cut(
     for moment in moments:
         try:
             done = cut_moment(moment, output, pad_seconds=pad_seconds)
-        except VideoError as error:
+        except MvAdapterError as error:
             console.inform(f"skipped {error}")
             continue
         cuts.append(done)

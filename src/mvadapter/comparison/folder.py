@@ -11,6 +11,7 @@ from mvadapter.comparison.plan import ComparisonPlan
 from mvadapter.errors import ConfigError
 from mvadapter.files import locked, write_text
 from mvadapter.training.recipe import FREE_SETTINGS
+from mvadapter.unfinished import finished_names
 
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
@@ -26,7 +27,7 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file; choose a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    others = sorted(path.name for path in folder.iterdir())
+    others = sorted(finished_names(folder))
     if others and not (folder / _LOCK).is_file():
         raise ConfigError(
             f"{folder}: contains other files ({others[0]}) and is not a comparison; "

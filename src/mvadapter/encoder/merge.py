@@ -7,6 +7,7 @@ from torch import Tensor
 from mvadapter.backbone.export import write_clip
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError
+from mvadapter.unfinished import finished_names
 
 
 def export_merged(encoder: Encoder, folder: str | Path) -> None:
@@ -24,7 +25,7 @@ def export_merged(encoder: Encoder, folder: str | Path) -> None:
         OSError: The folder cannot be written to.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or finished_names(folder)):
         raise ConfigError(f"{folder}: is not empty; name a new folder for the merged CLIP")
     write_clip(encoder.backbone, _merged_weights(encoder), folder)
 

@@ -1,5 +1,7 @@
 """Moments in, mp4 files out."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -9,6 +11,9 @@ from mvadapter.index.find import AnyPath
 from mvadapter.index.moments import Moment
 from mvadapter.video.cut import Cut, cut_segment
 from mvadapter.video.folder import VIDEO_SUFFIXES
+
+# Of nearly every file system.
+_MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,12 @@ def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> 
 
 
 def is_mp4_file(output: Path) -> bool:
-    """Whether an output names an mp4 file, and not a folder."""
-    return output.suffix.lower() == ".mp4" and not output.is_dir()
+    """Whether an output names an mp4 file, and not a folder.
+
+    Raises:
+        ConfigError: Nothing can be there.
+    """
+    return output.suffix.lower() == ".mp4" and not _is_there(output, Path.is_dir)
 
 
 def check_output(output: Path) -> None:
@@ -64,12 +73,21 @@ def check_output(output: Path) -> None:
     Raises:
         ConfigError: It would.
     """
-    if output.is_dir():
+    if _is_there(output, Path.is_dir):
         return
-    if output.exists():
+    if _is_there(output, Path.exists):
         raise ConfigError(f"{output} already exists; choose another file, or delete it first")
     if output.suffix.lower() in VIDEO_SUFFIXES - {".mp4"}:
         raise ConfigError(f"{output}: only .mp4 files are written; choose one, or a folder")
+
+
+def _is_there(output: Path, look: Callable[[Path], bool]) -> bool:
+    try:
+        return look(output)
+    except OSError as error:
+        raise ConfigError(
+            f"{output}: cannot be written to ({error.strerror}); choose another output"
+        ) from error
 
 
 def _free_file(folder: Path, moment: Moment) -> Path:
@@ -77,6 +95,14 @@ def _free_file(folder: Path, moment: Moment) -> Path:
     # Videos in two folders may share a name.
     start, end = (f"{t:.1f}" for t in (moment.start_seconds, moment.end_seconds))
     # Without characters that a file system may refuse.
-    name = f"{moment.path.stem}_{start}-{end}s"
-    names = chain([name], (f"{name}_{number}" for number in count(2)))
-    return next(path for name in names if not (path := folder / f"{name}.mp4").exists())
+    times = f"_{start}-{end}s"
+    ends = chain([f"{times}.mp4"], (f"{times}_{number}.mp4" for number in count(2)))
+    paths = (folder / _fitting_name(moment.path.stem, end) for end in ends)
+    return next(path for path in paths if not _is_there(path, Path.exists))
+
+
+def _fitting_name(stem: str, end: str) -> str:
+    """Join both parts of a name, with less of the first where it would be too long."""
+    while len(os.fsencode(stem + end)) > _MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + end

@@ -17,6 +17,7 @@ from mvadapter.errors import ConfigError, IndexFolderError
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord
 from mvadapter.index.segment_table import SegmentTable
+from mvadapter.unfinished import unfinished
 
 # The name of a view is also that of a folder and of a table.
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
@@ -54,9 +55,9 @@ def store_view(
     backbone = encoder.backbone
     refuse_other_clip(folder, record, backbone.name, backbone.fingerprint)
     place = folder / ADAPTERS_FOLDER / name
-    aside = place.with_name(f".{name}.part")
-    try:
-        saved = save_adapter(encoder, aside, training)
+    place.parent.mkdir(exist_ok=True)
+    with unfinished(place.parent) as aside:
+        saved = save_adapter(encoder, aside / name, training)
         if name in record.adapters:
             if _identity(read_record(place)) != _identity(saved):
                 raise IndexFolderError(
@@ -67,9 +68,7 @@ def store_view(
             return record
         # An interrupted call may have left a folder here.
         shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        (aside / name).rename(place)
     SegmentTable.create(folder / VECTORS_FOLDER, name, backbone.dim)
     record = replace(record, adapters={**record.adapters, name: saved.weights_sha256})
     record.write(folder)

@@ -30,6 +30,7 @@ from mvadapter.index.record import (
 )
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.views import open_view_table, refuse_bad_name, store_view
+from mvadapter.unfinished import finished_names
 from mvadapter.workers import WorkerKind
 
 # What is lost when the process is killed is at most the embeddings of so many segments.
@@ -224,7 +225,7 @@ def _refuse_occupied(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise IndexFolderError(f"{folder}: is a file; choose a folder for the index")
-    names = {entry.name for entry in folder.iterdir()}
+    names = finished_names(folder)
     if RECORD_FILE in names:
         raise IndexFolderError(f"{folder}: is already an index; open it, or choose another folder")
     # An interrupted `create_index` leaves these.

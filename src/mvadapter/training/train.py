@@ -11,6 +11,7 @@ from mvadapter.errors import ConfigError
 from mvadapter.synthetic.dataset import is_drawn
 from mvadapter.training.loop import RunOptions, TrainingResult, train_recipe
 from mvadapter.training.recipe import Recipe, dataset_settings, read_recipe
+from mvadapter.unfinished import finished_names
 
 _OF_A_RUN = ("lock", "state.safetensors")
 
@@ -93,7 +94,7 @@ def _refuse_foreign(folder: Path, *, is_synthetic: bool, overwrite: bool) -> Non
     has_adapter = (folder / CONFIG_FILE).is_file()
     if has_adapter:
         ours |= {CONFIG_FILE, f"{CONFIG_FILE}.next", WEIGHTS_FILE, CARD_FILE}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    others = sorted(finished_names(folder) - ours)
     if others:
         raise ConfigError(
             f"{folder}: contains other files ({others[0]}) and no run to resume; name a new folder"

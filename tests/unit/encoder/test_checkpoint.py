@@ -105,7 +105,7 @@ def _crash_at_record(crash):
     replace = checkpoint.Path.replace
 
     def dying(self, target):
-        if self.name == "adapter_config.json.next":
+        if target.name == "adapter_config.json":
             raise crash
         return replace(self, target)
 

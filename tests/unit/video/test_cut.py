@@ -59,7 +59,7 @@ def test_what_mp4_cannot_hold_is_encoded_again_exactly(tmp_path):
     assert made.end_seconds == pytest.approx(1.5, abs=0.002)
     frames = read_segment(made.path, 99)
     assert numbers_in(frames.images[:, :47, :63]) == list(range(15, 45))
-    assert names_of_streams(made.path) == ["h264", "aac"]
+    assert names_of_streams(made.path) == ["h264", "opus"]
 
 
 def test_nothing_half_written_stays_behind(source, tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_nothing_half_written_stays_behind(source, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cut, "_copy", fail)
+    monkeypatch.setattr(cut, "copy_sound", fail)
     with pytest.raises(VideoError, match="cannot be written \\(No space left on device\\)"):
         cut_segment(source, 1.0, 2.0, target)
 
