@@ -5,6 +5,7 @@ the lock of a killed process, so whoever writes there next sees which places are
 removes them, with all that libraries have left in them.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -70,20 +71,36 @@ def _new_place(folder: Path) -> tuple[Path, IO[str] | None]:
         place = folder / f".mvadapter-{secrets.token_hex(4)}.part"
         place.mkdir()
         try:
-            lock = (place / _LOCK).open("a")
-            lock_descriptor(lock.fileno())
+            lock = (place / _LOCK).open("x")
         except FileNotFoundError:
             # Somebody else found it before it was locked, and removed it.
             continue
         except OSError:
             return place, None
-        if (place / _LOCK).exists():
+        with suppress(OSError):
+            lock_descriptor(lock.fileno())
+        if _is_at(place / _LOCK, lock):
             return place, lock
         lock.close()
 
 
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is the one at a path, and was not removed meanwhile."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
 def _remove_if_abandoned(place: Path) -> None:
-    with (place / _LOCK).open("a") as lock:
+    try:
+        # Only its writer makes the lock: a second one would hide that the first was removed.
+        lock = (place / _LOCK).open("r+")
+    except FileNotFoundError:
+        # Just made, or half removed; this removes it only while it is empty.
+        place.rmdir()
+        return
+    with lock:
         if not lock_descriptor(lock.fileno(), blocking=False):
             return
         # Under its lock, so that nobody who has just made it begins to use it.
