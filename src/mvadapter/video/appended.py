@@ -6,8 +6,6 @@ from typing import BinaryIO
 
 # The header object of an ASF file (its specification, section 10.1), with which another begins.
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-# No file is larger, and a sum of few such sizes is still a place that can be sought.
-_LARGEST_BYTES = 2**60
 
 
 def has_another(path: Path, format_name: str) -> bool:
@@ -20,17 +18,18 @@ def has_another(path: Path, format_name: str) -> bool:
     Raises:
         OSError: The file cannot be read.
     """
+    end = path.stat().st_size
     with path.open("rb") as file:
         if format_name == "asf":
-            return list(_asf_objects(file)).count(_ASF_HEADER) > 1
+            return list(_asf_objects(file, end)).count(_ASF_HEADER) > 1
         if "mov" in format_name.split(","):
-            boxes = list(_mp4_boxes(file))
+            boxes = list(_mp4_boxes(file, end))
             # Pieces of a stream are joined with a header each, and FFmpeg reads on through them.
             return boxes.count(b"moov") > 1 and b"moof" not in boxes
     return False
 
 
-def _mp4_boxes(file: BinaryIO) -> Iterator[bytes]:
+def _mp4_boxes(file: BinaryIO, end: int) -> Iterator[bytes]:
     """Yield the kinds of the outermost boxes (ISO/IEC 14496-12, 4.2)."""
     place = 0
     while len(header := file.read(16)) >= 8:
@@ -38,19 +37,19 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[bytes]:
         if num_bytes == 1:
             num_bytes, header_bytes = int.from_bytes(header[8:], "big"), 16
         yield header[4:8]
-        if not header_bytes <= num_bytes <= _LARGEST_BYTES:
-            return  # To the end of the file, or nonsense.
         place += num_bytes
+        if num_bytes < header_bytes or place >= end:
+            return  # It reaches to the end of the file, or says nonsense.
         file.seek(place)
 
 
-def _asf_objects(file: BinaryIO) -> Iterator[bytes]:
+def _asf_objects(file: BinaryIO, end: int) -> Iterator[bytes]:
     """Yield the kinds of the outermost objects (Advanced Systems Format, section 2.1)."""
     place = 0
     while len(header := file.read(24)) == 24:
         num_bytes = int.from_bytes(header[16:], "little")
         yield header[:16]
-        if not len(header) <= num_bytes <= _LARGEST_BYTES:
-            return
         place += num_bytes
+        if num_bytes < len(header) or place >= end:
+            return
         file.seek(place)
