@@ -11,6 +11,7 @@ from mvadapter.cli.options import (
     BackboneOption,
     DataOption,
     DeviceOption,
+    IsolateOption,
     JsonOption,
     PrecisionOption,
     VideosOption,
@@ -81,6 +82,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON to this file.")
     ] = None,
+    isolate: IsolateOption = False,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -108,6 +110,7 @@ def evaluate(
         table, split = _find_table(adapter, dataset, data, split)
 
         from mvadapter.evaluation.evaluate import evaluate
+        from mvadapter.isolation import Isolation
 
         with _progress(world) as advance:
             result = evaluate(
@@ -120,6 +123,7 @@ def evaluate(
                 dual_softmax=dual_softmax,
                 against=against,
                 unreadable=unreadable,
+                isolation=Isolation() if isolate else None,
                 precision=precision,
                 device=device,
                 world=world,

@@ -15,6 +15,7 @@ from mvadapter.cli.options import (
     BackboneOption,
     DataOption,
     DeviceOption,
+    IsolateOption,
     JsonOption,
     OutputFolderOption,
     VideosOption,
@@ -59,6 +60,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as inputs.num_frames=32. Repeatable."),
     ] = None,
+    isolate: IsolateOption = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -77,6 +79,7 @@ def train(
     settings = {key: value for key, value in overrides.items() if value is not None}
     settings |= dict(_parse_setting(text) for text in set_ or ())
 
+    from mvadapter.isolation import Isolation
     from mvadapter.training.loop import RunOptions
     from mvadapter.training.train import train
     from mvadapter.world import World
@@ -91,6 +94,7 @@ def train(
             settings=settings,
             options=RunOptions(
                 device=device,
+                isolation=Isolation() if isolate else None,
                 on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),
                 should_stop=is_interrupted,
             ),

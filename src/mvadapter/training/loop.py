@@ -30,6 +30,7 @@ from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
+from mvadapter.isolation import Isolation
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
@@ -49,6 +50,8 @@ class RunOptions:
     device: str = "cpu"
     num_workers: int = 2
     """Videos decoded at once."""
+    isolation: Isolation | None = None
+    """What a process may take that decodes a video; None decodes in threads."""
     on_step: Callable[[int, int, float | None], object] = field(
         default=lambda _step, _total, _loss: None
     )
@@ -160,9 +163,15 @@ class _Run:
         self._recipe = recipe
         self._parts = parts
         self._encoder = encoder
-        reading = {"num_workers": options.num_workers, "cache_bytes": _CACHE_BYTES // 2}
         self._train_frames, self._selection_frames = (
-            open_frames(encoder, part, recipe.table, **reading)
+            open_frames(
+                encoder,
+                part,
+                recipe.table,
+                num_workers=options.num_workers,
+                cache_bytes=_CACHE_BYTES // 2,
+                isolation=options.isolation,
+            )
             for part in (parts.train, parts.selection)
         )
         self._folder = folder

@@ -20,6 +20,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.views import name_of_folder
+from mvadapter.isolation import Isolation
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
 from tolerances import EMBEDDING
@@ -474,7 +475,7 @@ def test_an_index_that_was_made_again_is_read_again(index, videos, encoder):
 
 
 def test_videos_can_be_decoded_in_processes(index, videos):
-    report = index.add(videos, workers="processes", precision="float32")
+    report = index.add(videos, isolation=Isolation(), precision="float32")
 
     assert (report.num_added, report.skipped) == (4, ())
     assert held(index) == expected(0, 1, 2, 3)
