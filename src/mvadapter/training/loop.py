@@ -36,6 +36,7 @@ from mvadapter.training.optimizer import build_optimizer, learning_rate, set_lea
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
+from mvadapter.unfinished import remove_abandoned
 
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
@@ -177,6 +178,7 @@ class _Run:
         self._folder = folder
         self._options = options
         self._state_path = folder / "run" / "state.safetensors"
+        remove_abandoned(self._state_path.parent)
         self._parameters = encoder.trainable_parameters()
         self._optimizer = build_optimizer(encoder, recipe.train)
         size, seed = recipe.train.batch_size, recipe.train.seed
