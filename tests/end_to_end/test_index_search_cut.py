@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import av
 import pytest
@@ -9,6 +10,8 @@ from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.frozen import FrozenConfig
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
+from mvadapter.errors import ConfigError
+from mvadapter.index import cut as index_cut
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,43 @@ def test_a_video_that_is_gone_is_reported_after_the_table_and_cannot_be_cut(
     assert "1 of these videos have moved or been deleted" in searched.stderr
     assert cut.returncode == 1
     assert "a.mp4: there is no such file" in cut.stderr
+
+
+def test_isolated_videos_are_indexed_and_bad_ones_skipped(random_clip_folder, tmp_path):
+    write_video(tmp_path / "a.mp4", 30)
+    (tmp_path / "bad.mp4").write_text("no video")
+
+    done = run_command(
+        "index",
+        tmp_path / "index",
+        tmp_path,
+        "--isolate",
+        "--backbone",
+        random_clip_folder,
+        "--json",
+    )
+
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["num_added"] == 1
+    assert [Path(problem["path"]).name for problem in report["skipped"]] == ["bad.mp4"]
+
+
+def test_one_cut_that_fails_stops_no_other(workplace, tmp_path, monkeypatch):
+    cut_segment = index_cut.cut_segment
+
+    def fail_once(path, *rest):
+        monkeypatch.setattr(index_cut, "cut_segment", cut_segment)
+        raise ConfigError(f"{path}: name too long")
+
+    monkeypatch.setattr(index_cut, "cut_segment", fail_once)
+    done = run_command(
+        "cut", workplace / "index", "grey squares", "--top", 2, "-o", tmp_path / "cuts"
+    )
+
+    assert done.returncode == 1
+    assert "name too long" in done.stderr
+    assert len(list((tmp_path / "cuts").glob("*.mp4"))) == 1
 
 
 def test_several_moments_are_cut_into_a_folder(workplace, tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import pytest
 
 from mvadapter.errors import UnknownNameError
+from mvadapter.isolation import Isolation
 from mvadapter.workers import Ended, map_in_order, run_all
 
 
@@ -53,9 +54,11 @@ class Fails:
         return reason
 
 
-def collect(items, kind, **settings):
+def collect(items, isolation, **settings):
     pieces, summaries = {}, {}
-    for position, piece in run_all(items, max_waiting=2, kind=kind, num_workers=2, **settings):
+    for position, piece in run_all(
+        items, max_waiting=2, isolation=isolation, num_workers=2, **settings
+    ):
         if isinstance(piece, Ended):
             summaries[position] = piece.summary
         else:
@@ -63,18 +66,18 @@ def collect(items, kind, **settings):
     return pieces, summaries
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_every_item_gives_its_pieces_in_order_and_then_its_summary(kind):
-    pieces, summaries = collect([Count(3), Count(0), Count(5)], kind)
+@pytest.mark.parametrize("isolation", [None, Isolation()], ids=["threads", "processes"])
+def test_every_item_gives_its_pieces_in_order_and_then_its_summary(isolation):
+    pieces, summaries = collect([Count(3), Count(0), Count(5)], isolation)
 
     assert pieces == {0: [0, 1, 2], 2: [0, 1, 2, 3, 4]}
     assert summaries == {0: "counted to 3", 1: "counted to 0", 2: "counted to 5"}
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_what_an_item_raises_reaches_the_caller(kind):
+@pytest.mark.parametrize("isolation", [None, Isolation()], ids=["threads", "processes"])
+def test_what_an_item_raises_reaches_the_caller(isolation):
     with pytest.raises(KeyError, match="1"):
-        collect([Count(3), Count(3, fails_at=1)], kind)
+        collect([Count(3), Count(3, fails_at=1)], isolation)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_what_an_item_raises_reaches_the_caller(kind):
 )
 def test_an_error_in_a_process_is_no_death_of_the_process(error, message):
     with pytest.raises(Exception, match=message) as caught:
-        collect([Fails(error)], "processes")
+        collect([Fails(error)], Isolation())
 
     assert type(caught.value).__name__ == error
 
@@ -96,16 +99,16 @@ def test_an_error_in_a_process_is_no_death_of_the_process(error, message):
 def test_an_item_that_ends_its_process_is_reported_and_the_others_continue():
     items = [Count(4, dies_at=2), *[Count(3)] * 4]
 
-    pieces, summaries = collect(items, "processes")
+    pieces, summaries = collect(items, Isolation())
 
     assert pieces[0] == [0, 1]
     assert summaries[0] == "the process that read it died (exit code 3)"
     assert [pieces[position] for position in range(1, 5)] == [[0, 1, 2]] * 4
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_closing_stops_items_that_would_never_end(kind):
-    pieces = run_all([Count(10**9)] * 3, num_workers=2, max_waiting=4, kind=kind)
+@pytest.mark.parametrize("isolation", [None, Isolation()], ids=["threads", "processes"])
+def test_closing_stops_items_that_would_never_end(isolation):
+    pieces = run_all([Count(10**9)] * 3, num_workers=2, max_waiting=4, isolation=isolation)
     next(pieces)
 
     pieces.close()

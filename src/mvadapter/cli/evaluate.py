@@ -12,6 +12,7 @@ from mvadapter.cli.options import (
     BackboneOption,
     DataOption,
     DeviceOption,
+    IsolateOption,
     JsonOption,
     PrecisionOption,
     VideosOption,
@@ -84,6 +85,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Write the result as JSON to this file.")
     ] = None,
     overwrite: OverwriteOption = False,
+    isolate: IsolateOption = False,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -115,6 +117,7 @@ def evaluate(
         result = _evaluate_scores(scores, caption_video, query_bank, dual_softmax, against)
     else:
         from mvadapter.evaluation.evaluate import evaluate
+        from mvadapter.isolation import Isolation
 
         with _progress(world) as advance:
             result = evaluate(
@@ -127,6 +130,7 @@ def evaluate(
                 dual_softmax=dual_softmax,
                 against=against,
                 unreadable=unreadable,
+                isolation=Isolation() if isolate else None,
                 precision=precision,
                 device=device,
                 world=world,

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mvadapter.cli import console
-from mvadapter.cli.options import BackboneOption, DeviceOption, JsonOption, PrecisionOption
+from mvadapter.cli.options import (
+    BackboneOption,
+    DeviceOption,
+    IsolateOption,
+    JsonOption,
+    PrecisionOption,
+)
 from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ def index_videos(
         float | None,
         typer.Option(help="Maximum length of a segment in a new index. [default: 8]"),
     ] = None,
+    isolate: IsolateOption = False,
     precision: PrecisionOption = "auto",
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -52,7 +59,7 @@ def index_videos(
     else:
         _check_videos(index, videos or [])
         opened, view = _create(index, adapter, backbone, device, max_segment_seconds), None
-    report = _add(opened, videos or None, view, precision)
+    report = _add(opened, videos or None, view, precision, isolate=isolate)
     if as_json:
         console.print_json(report.to_dict())
     else:
@@ -124,9 +131,19 @@ def _add(
     videos: list[Path] | None,
     view: str | None,
     precision: "PrecisionChoice",
+    *,
+    isolate: bool,
 ) -> "AddReport":
+    from mvadapter.isolation import Isolation
+
     with console.progress("indexing") as advance:
-        return index.add(videos, view=view, precision=precision, on_progress=advance)
+        return index.add(
+            videos,
+            view=view,
+            precision=precision,
+            isolation=Isolation() if isolate else None,
+            on_progress=advance,
+        )
 
 
 def _print_report(folder: Path, report: "AddReport") -> None:

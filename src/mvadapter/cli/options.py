@@ -34,4 +34,12 @@ PrecisionOption: TypeAlias = Annotated[
     Literal["auto", "float32", "bfloat16"], typer.Option(help="Numeric precision.")
 ]
 DeviceOption: TypeAlias = Annotated[str, typer.Option(help="Torch device, such as cpu or cuda.")]
+IsolateOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--isolate",
+        help="Decode videos in processes with limits of memory and time, for videos from people "
+        "you do not know.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

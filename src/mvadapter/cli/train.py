@@ -11,6 +11,7 @@ from mvadapter.cli.options import (
     BackboneOption,
     DataOption,
     DeviceOption,
+    IsolateOption,
     JsonOption,
     OutputFolderOption,
     VideosOption,
@@ -59,6 +60,7 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an adapter that has no run to resume.")
     ] = False,
+    isolate: IsolateOption = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -77,6 +79,7 @@ def train(
     settings = {key: value for key, value in overrides.items() if value is not None}
     settings |= dict(_parse_setting(text) for text in set_ or ())
 
+    from mvadapter.isolation import Isolation
     from mvadapter.training.loop import RunOptions
     from mvadapter.training.train import train
     from mvadapter.world import World
@@ -92,6 +95,7 @@ def train(
             overwrite=overwrite,
             options=RunOptions(
                 device=device,
+                isolation=Isolation() if isolate else None,
                 on_step=lambda done, total, loss: advance(done, total, console.loss_note(loss)),
                 should_stop=request.is_made,
             ),

@@ -102,16 +102,10 @@ class FrameStore:
         self._shards: dict[str, pyarrow.Table | None] = {}
         self._entries = _read_index(folder / _INDEX)
 
-    def frames(self, record: Record) -> FrameBytes:
-        """The stored frames of a record; of one that was not stored, the decoded ones.
-
-        Raises:
-            VideoError: They are not stored, and the video gives none.
-        """
+    def frames(self, record: Record) -> FrameBytes | None:
+        """The stored frames of a record; None where they are not stored, or are damaged."""
         images = self.stored(record)
-        if images is None:
-            return self._settings.decode(record)
-        return _unpacked(images)
+        return None if images is None else _unpacked(images)
 
     def stored(self, record: Record) -> list[bytes] | None:
         """The images of a record as they are stored; None where they are not, or are damaged."""

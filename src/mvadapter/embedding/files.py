@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from mvadapter.backbone.precision import Precision, PrecisionChoice, choose_prec
 from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import AnyEncoder, frame_settings
-from mvadapter.errors import UnknownNameError, VideoError
+from mvadapter.errors import VideoError
+from mvadapter.isolation import Isolation
 from mvadapter.video.complaint import complaint
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.preprocess import resize
 from mvadapter.video.segment import Span, fixed_windows
-from mvadapter.workers import Ended, WorkerKind, default_num_workers, run_all
+from mvadapter.workers import Ended, default_num_workers, run_all
 
 SEGMENT_SECONDS = 8.0
 """The longest that a segment lasts where nothing else is asked for."""
@@ -88,7 +89,11 @@ class FileSegments:
     frames: FrameSettings
 
     def run(self) -> Generator[Piece, None, FileEnd]:
-        """Give the segments in order, and in the place of one that cannot be read, why."""
+        """Give the segments in order, and in the place of one that cannot be read, why.
+
+        Raises:
+            MemoryError: There is too little memory for a segment.
+        """
         num_segments, remark = 0, None
         try:
             with VideoReader(self.path) as reader:
@@ -100,11 +105,12 @@ class FileSegments:
                 reader.timeline(spans[-1].start_seconds)
         except VideoError as error:
             yield self._unreadable(error)
+        except MemoryError:
+            # Who runs the item knows how much there was; FFmpeg's is one of the next kind as well.
+            raise
         except (OSError, FFmpegError) as error:
             # Neither the video's fault nor ours; a mistake of ours is raised.
             return FileEnd(num_segments, failure=(error.strerror or str(error)).lower())
-        except MemoryError:
-            return self.lost("there is too little memory to read it")
         return FileEnd(num_segments, remark=remark)
 
     def lost(self, reason: str) -> FileEnd:
@@ -133,7 +139,7 @@ def embed_files(
     *,
     max_segment_seconds: float = SEGMENT_SECONDS,
     precision: PrecisionChoice = "auto",
-    workers: WorkerKind = "threads",
+    isolation: Isolation | None = None,
 ) -> Generator[EmbeddedFile, None, None]:
     """Embed the segments of many files, decoding the next ones meanwhile.
 
@@ -146,18 +152,16 @@ def embed_files(
         encoder: What embeds it, on its backbone's device.
         max_segment_seconds: Videos are cut into as few equal segments as possible, none longer.
         precision: Of the arithmetic; ``auto`` asks the processor.
-        workers: Where files are decoded. Processes survive a crash of the decoder; a script that
-            asks for them must call this under ``if __name__ == "__main__"``.
+        isolation: What a process may take that decodes files; None decodes in threads. Processes
+            survive a crash of the decoder; a script that asks for them must call this under
+            ``if __name__ == "__main__"``.
 
     Yields:
         Each file once, in the order in which they are completed.
 
     Raises:
         ConfigError: ``max_segment_seconds`` is not a number above 0.
-        UnknownNameError: There are no such workers.
     """
-    if workers not in get_args(WorkerKind):
-        raise UnknownNameError("kind of workers", str(workers), get_args(WorkerKind))
     paths = [paths] if isinstance(paths, str | PathLike) else paths
     frames = frame_settings(encoder)
     items = [
@@ -169,7 +173,7 @@ def embed_files(
         items,
         num_workers=max(1, min(default_num_workers(), len(items))),
         max_waiting=frames.max_waiting(_MAX_WAITING_SEGMENTS),
-        kind=workers,
+        isolation=isolation,
     )
     with closing(pieces):
         for segments, ended in _batches(pieces, items):

@@ -20,6 +20,7 @@ from mvadapter.data.records import Record
 from mvadapter.embedding.batch import embed_batch
 from mvadapter.embedding.inputs import AnyEncoder, frame_settings
 from mvadapter.errors import DataError, VideoError
+from mvadapter.isolation import Isolation
 from mvadapter.scoring.blocks import ScoreBlocks
 from mvadapter.shapes import CaptionEmbeddings, CaptionVideo, VideoEmbeddings
 from mvadapter.world import World
@@ -79,6 +80,7 @@ def open_frames(
     *,
     num_workers: int = 2,
     cache_bytes: int = 0,
+    isolation: Isolation | None = None,
 ) -> FrameReader:
     """Open the frames of records: stored ones where the table has them, else decoded.
 
@@ -88,6 +90,7 @@ def open_frames(
         table: Where the records come from; frames may be stored beside it.
         num_workers: How many records are read at once.
         cache_bytes: Frames up to this size stay in memory for the next time.
+        isolation: What a process may take that decodes a video; None decodes in threads.
 
     Raises:
         DataError: The index of the stored frames is damaged.
@@ -106,7 +109,12 @@ def open_frames(
             encoder.backbone.name,
         )
     return FrameReader(
-        records, settings, store=store, num_workers=num_workers, cache_bytes=cache_bytes
+        records,
+        settings,
+        store=store,
+        num_workers=num_workers,
+        cache_bytes=cache_bytes,
+        isolation=isolation,
     )
 
 

@@ -32,6 +32,7 @@ from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.evaluation.evaluate_scores import Scored, compare_with, evaluate_scored
 from mvadapter.evaluation.rank_table import read_rank_table
 from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
+from mvadapter.isolation import Isolation
 from mvadapter.scoring.blocks import ScoreBlocks
 from mvadapter.world import World
 
@@ -47,6 +48,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     dual_softmax: float | None = None,
     against: str | Path | None = None,
     unreadable: UnreadablePolicy = "error",
+    isolation: Isolation | None = None,
     precision: PrecisionChoice = "float32",
     device: str | None = None,
     world: World | None = None,
@@ -69,6 +71,7 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
             None leaves it out.
         against: A file of another system's ranks on the same queries, for a paired test.
         unreadable: Whether a video without frames is an error, or skipped and reported.
+        isolation: What a process may take that decodes a video; None decodes in threads.
         precision: Of the arithmetic.
         device: Torch device, such as "cpu" or "cuda"; None is the CPU, or the encoder's own.
         world: The processes that share the work; None is this one alone.
@@ -105,7 +108,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
             world=world,
             on_progress=on_progress,
         )
-        embedded = embed_records(encoder, records, open_frames(encoder, records, table), options)
+        frames = open_frames(encoder, records, table, isolation=isolation)
+        embedded = embed_records(encoder, records, frames, options)
         bank_captions = embed_all_captions(encoder, bank, options)
     scored = Scored(
         scores=embedded.scores,

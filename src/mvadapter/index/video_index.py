@@ -27,7 +27,7 @@ from mvadapter.index.views import (
     store_view,
 )
 from mvadapter.index.writer import AddReport, add_videos, create_index, write_lock
-from mvadapter.workers import WorkerKind
+from mvadapter.isolation import Isolation
 
 
 class VideoIndex:
@@ -172,7 +172,7 @@ class VideoIndex:
         *,
         view: str | None = None,
         precision: PrecisionChoice = "auto",
-        workers: WorkerKind = "threads",
+        isolation: Isolation | None = None,
         on_progress: Callable[[int, int, str], object] | None = None,
     ) -> AddReport:
         """Bring a view up to date with files and folders.
@@ -189,7 +189,7 @@ class VideoIndex:
                 ever added.
             view: The view to add to; None is the newest.
             precision: Of the arithmetic; ``auto`` asks the processor.
-            workers: Where videos are decoded; see `embed_files`.
+            isolation: What a process may take that decodes videos; see `embed_files`.
             on_progress: Called as videos are done, with how many are done, how many there are, and
                 the name of one just done.
 
@@ -201,7 +201,7 @@ class VideoIndex:
         record = read_index_record(self.folder)
         name = record.view_name(view)
         encoder = self._encoder(record, name)
-        return add_videos(self.folder, name, encoder, paths, precision, workers, on_progress)
+        return add_videos(self.folder, name, encoder, paths, precision, isolation, on_progress)
 
     def _encoder(self, record: IndexRecord, name: str) -> Encoder:
         state = _written_at(self.folder / ADAPTERS_FOLDER / name / CONFIG_FILE)

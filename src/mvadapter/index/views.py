@@ -20,6 +20,8 @@ from mvadapter.index.segment_table import SegmentTable
 from mvadapter.unfinished import unfinished
 
 # The name of a view is also that of a folder and of a table.
+# A table's folder has a suffix besides, and no name in a folder may have more than 255 bytes.
+_MAX_NAME_LETTERS = 200
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 # Windows keeps these for devices, with any suffix.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -106,11 +108,13 @@ def name_of_folder(adapter: AnyPath) -> str:
     Otherwise, its readable characters and a hash, so that no two folder names give the same.
     """
     name = absolute(adapter).name
-    if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name):
+    if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name) and len(name) <= _MAX_NAME_LETTERS:
         return name
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_name).strip(".-") or "adapter"
-    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+    return (
+        f"{readable[: _MAX_NAME_LETTERS - 7]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+    )
 
 
 def refuse_bad_name(name: str) -> None:
@@ -118,8 +122,13 @@ def refuse_bad_name(name: str) -> None:
 
     Raises:
         ConfigError: The name has other characters, begins or ends with a dot, begins with a dash,
-            or is one that Windows reserves.
+            is one that Windows reserves, or is too long.
     """
+    if len(name) > _MAX_NAME_LETTERS:
+        raise ConfigError(
+            f"the name of a view must have at most {_MAX_NAME_LETTERS} letters, got {len(name)}; "
+            f"choose a shorter one"
+        )
     if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise ConfigError(
             f"the name of a view must consist of letters, digits, '_', '-' and '.', not begin or "

@@ -30,8 +30,8 @@ from mvadapter.index.record import (
 )
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.views import open_view_table, refuse_bad_name, store_view
+from mvadapter.isolation import Isolation
 from mvadapter.unfinished import finished_names
-from mvadapter.workers import WorkerKind
 
 # What is lost when the process is killed is at most the embeddings of so many segments.
 _GROUP_SEGMENTS = 16
@@ -108,7 +108,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
     encoder: Encoder,
     paths: AnyPath | Iterable[AnyPath] | None,
     precision: PrecisionChoice,
-    workers: WorkerKind,
+    isolation: Isolation | None,
     on_progress: Callable[[int, int, str], object] | None,
 ) -> AddReport:
     """Bring a view of an index up to date; see `VideoIndex.add`.
@@ -132,7 +132,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
             encoder,
             max_segment_seconds=record.max_segment_seconds,
             precision=precision,
-            workers=workers,
+            isolation=isolation,
         )
         tally = _Tally(known=known, num_files=len(files))
         with closing(embedded):

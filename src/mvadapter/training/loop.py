@@ -30,11 +30,13 @@ from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
+from mvadapter.isolation import Isolation
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
+from mvadapter.unfinished import remove_abandoned
 
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
@@ -49,6 +51,8 @@ class RunOptions:
     device: str = "cpu"
     num_workers: int = 2
     """Videos decoded at once."""
+    isolation: Isolation | None = None
+    """What a process may take that decodes a video; None decodes in threads."""
     on_step: Callable[[int, int, float | None], object] = field(
         default=lambda _step, _total, _loss: None
     )
@@ -160,14 +164,21 @@ class _Run:
         self._recipe = recipe
         self._parts = parts
         self._encoder = encoder
-        reading = {"num_workers": options.num_workers, "cache_bytes": _CACHE_BYTES // 2}
         self._train_frames, self._selection_frames = (
-            open_frames(encoder, part, recipe.table, **reading)
+            open_frames(
+                encoder,
+                part,
+                recipe.table,
+                num_workers=options.num_workers,
+                cache_bytes=_CACHE_BYTES // 2,
+                isolation=options.isolation,
+            )
             for part in (parts.train, parts.selection)
         )
         self._folder = folder
         self._options = options
         self._state_path = folder / "run" / "state.safetensors"
+        remove_abandoned(self._state_path.parent)
         self._parameters = encoder.trainable_parameters()
         self._optimizer = build_optimizer(encoder, recipe.train)
         size, seed = recipe.train.batch_size, recipe.train.seed

@@ -1,13 +1,15 @@
 """A stretch of a file in, its packets for another file out, as they are."""
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from av.container import OutputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
 
 from mvadapter.video.container import VideoFile, as_fraction
 from mvadapter.video.landing import (
@@ -90,9 +92,25 @@ def plan_picture_copy(file: VideoFile, timeline: Timeline) -> PictureCopy | None
             begins.append(begin)
             missing.discard(begin)
             end = max(end, begin + (packet.duration or 0))
-    if missing or len(set(begins)) < len(begins):
+    if missing or len(set(begins)) < len(begins) or not _plays_from(file.path, first):
         return None
     return PictureCopy(path=file.path, first=first, begins=tuple(begins), end=end)
+
+
+def _plays_from(path: Path, keyframe: int) -> bool:
+    """Whether a decoder begins at a keyframe: not if it is damaged or begins a gradual refresh."""
+    with VideoFile(path) as file, closing(video_packets(path, keyframe)) as packets:
+        for frame in _decoded(file, packets):
+            begin = frame.dts if frame.pts is None else frame.pts
+            if begin is not None and begin >= keyframe:
+                return begin == keyframe and not frame.is_corrupt
+    return False
+
+
+def _decoded(file: VideoFile, packets: Iterable[AnyPacket]) -> Iterator[VideoFrame]:
+    for packet in chain(packets, [None]):
+        with suppress(FFmpegError):
+            yield from file.stream.codec_context.decode(packet)
 
 
 def may_copy_sound(path: Path) -> bool:

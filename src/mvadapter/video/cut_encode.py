@@ -106,7 +106,7 @@ def _add_video(written: OutputContainer, file: VideoFile) -> VideoStream:
 
 def _is_on_its_side(file: VideoFile) -> bool:
     with suppress(FFmpegError):
-        for frame in file.container.decode(file.stream):
+        for frame in _decoded(file.container.demux(file.stream)):
             return round(frame.rotation / 90) % 2 == 1
     return False
 

@@ -7,6 +7,7 @@ from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
+from mvadapter.isolation import Isolation
 
 SETTINGS = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(16))
 
@@ -112,3 +113,24 @@ def test_large_frames_are_read_less_far_ahead(num_frames, size_px, expected):
     settings = FrameSettings(num_frames=num_frames, sampling="uniform", resize=Resize.crop(size_px))
 
     assert settings.max_waiting(128) == expected
+
+
+def test_isolated_records_give_the_same_frames_and_reasons(records):
+    here = list(FrameReader(records, SETTINGS).read(range(len(records))))
+    there = list(FrameReader(records, SETTINGS, isolation=Isolation()).read(range(len(records))))
+
+    for one, other in zip(here, there, strict=True):
+        if isinstance(one, VideoError):
+            assert str(one) == str(other)
+        else:
+            assert torch.equal(one, other)
+
+
+def test_a_record_that_takes_too_long_is_an_error_of_its_video(records):
+    reader = FrameReader(records, SETTINGS, isolation=Isolation(max_seconds=1e-9))
+
+    (found,) = reader.read([0])
+
+    assert str(found) == (
+        f"{records[0].video}: took more than 1e-09 s to decode; convert it, or leave it out"
+    )

@@ -11,6 +11,7 @@ from mvadapter.data.frames import FrameSettings
 from mvadapter.embedding.batch import stack_videos
 from mvadapter.embedding.files import FileSegments, embed_files
 from mvadapter.errors import VideoError
+from mvadapter.isolation import Isolation
 from mvadapter.video.decode import VideoReader
 from mvadapter.workers import run_all
 from tolerances import EMBEDDING
@@ -118,7 +119,7 @@ def test_processes_give_what_threads_give(videos, encoder):
     (videos / "bad.mp4").write_text("no video")
 
     here = embed(encoder, *paths, videos / "bad.mp4")
-    there = embed(encoder, *paths, videos / "bad.mp4", workers="processes")
+    there = embed(encoder, *paths, videos / "bad.mp4", isolation=Isolation())
 
     assert here.keys() == there.keys()
     for path, one in here.items():

@@ -20,6 +20,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.views import name_of_folder
+from mvadapter.isolation import Isolation
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
 from tolerances import EMBEDDING
@@ -275,6 +276,18 @@ def test_a_folder_without_an_adapter_adds_no_view(index, tmp_path):
     assert index.views == ("frozen",)
 
 
+def test_long_names_of_folders_give_views_that_a_folder_can_hold():
+    names = {name_of_folder("a" * 250), name_of_folder("a" * 251), name_of_folder("a" * 200)}
+
+    assert len(names) == 3
+    assert all(len(name) == 200 for name in names)
+
+
+def test_a_name_of_a_view_that_is_too_long_is_refused(videos, encoder, tmp_path):
+    with pytest.raises(ConfigError, match="must have at most 200 letters, got 201"):
+        VideoIndex.create(tmp_path / "long", encoder, name="a" * 201)
+
+
 def test_names_that_look_alike_stay_apart():
     names = {name_of_folder(f"runs/{name}") for name in ("a b", "a_b", "a  b", "á b", "a:b")}
 
@@ -474,7 +487,7 @@ def test_an_index_that_was_made_again_is_read_again(index, videos, encoder):
 
 
 def test_videos_can_be_decoded_in_processes(index, videos):
-    report = index.add(videos, workers="processes", precision="float32")
+    report = index.add(videos, isolation=Isolation(), precision="float32")
 
     assert (report.num_added, report.skipped) == (4, ())
     assert held(index) == expected(0, 1, 2, 3)

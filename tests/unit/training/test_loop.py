@@ -111,6 +111,17 @@ def test_a_stopped_run_goes_on_bit_by_bit(recipe, records, tmp_path, stop_after)
     assert logs[0] == logs[1]
 
 
+def test_what_a_killed_run_was_writing_is_removed_when_it_resumes(recipe, records, tmp_path):
+    train_recipe(recipe, records, tmp_path)
+    left = tmp_path / "run" / ".mvadapter-0123abcd.part"
+    left.mkdir()
+    (left / "state.safetensors").write_bytes(b"half")
+
+    train_recipe(recipe, records, tmp_path)
+
+    assert not left.exists()
+
+
 def test_a_finished_run_is_not_repeated(recipe, records, tmp_path):
     first = train_recipe(recipe, records, tmp_path)
     steps = []

@@ -23,6 +23,9 @@ CODECS = {
 }
 LATE = 45  # Frames of which none is there: the video begins at 1.5 s.
 NUM_FRAMES = 100
+# Groups that refer to the one before, and pictures that are refreshed little by little.
+OPEN_GROUPS = {"x264-params": "open-gop=1", "preset": "medium"}
+GRADUAL_REFRESH = {"x264-params": "intra-refresh=1", "preset": "medium"}
 
 
 def has_all_times(container, codec, num_b_frames, keyframe_every, late):
@@ -44,13 +47,15 @@ ALL = [
 ]
 
 
-def check(tmp_path, container, codec, num_b_frames, keyframe_every, late):
+def check(tmp_path, made, options=None):
+    container, codec, num_b_frames, keyframe_every, late = made
     source = write_video(
         tmp_path / f"source.{container}",
         range(late, late + NUM_FRAMES),
         codec=codec,
         keyframe_every=keyframe_every,
         num_b_frames=num_b_frames,
+        options=options,
         sound=CODECS[container][2],
     )
     with VideoReader(source) as reader:
@@ -58,20 +63,20 @@ def check(tmp_path, container, codec, num_b_frames, keyframe_every, late):
         shown = [(frame.seconds[0], number_in(frame.images[0])) for frame in reader.frames()]
     assert [number for _, number in shown] == list(range(NUM_FRAMES))
 
-    made = cut_segment(source, begin + 1.6, begin + 2.4, tmp_path / "cut.mp4")
+    cut = cut_segment(source, begin + 1.6, begin + 2.4, tmp_path / "cut.mp4")
 
-    with av.open(str(made.path)) as file:
+    with av.open(str(cut.path)) as file:
         assert next(file.demux(video=0)).is_keyframe
         assert len(file.streams.audio) == 1
-    with av.open(str(made.path)) as file:
+    with av.open(str(cut.path)) as file:
         written = [
             (frame.pts * float(frame.time_base), number_in(frame.to_ndarray(format="rgb24")))
             for frame in file.decode(video=0)
         ]
     expected = [
-        (seconds - made.start_seconds, number)
+        (seconds - cut.start_seconds, number)
         for seconds, number in shown
-        if made.start_seconds - 1e-6 <= seconds < made.end_seconds - 1e-3
+        if cut.start_seconds - 1e-6 <= seconds < cut.end_seconds - 1e-3
     ]
     assert [number for _, number in written] == [number for _, number in expected]
     # Matroska and FLV count milliseconds.
@@ -87,16 +92,32 @@ def check(tmp_path, container, codec, num_b_frames, keyframe_every, late):
     "made", [one for place, one in enumerate(ALL) if place % 7 == 0], ids=lambda made: f"{made}"
 )
 def test_a_cut_shows_the_frames_of_its_source(tmp_path, made):
-    check(tmp_path, *made)
+    check(tmp_path, made)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("made", ALL, ids=lambda made: f"{made}")
 def test_a_cut_shows_the_frames_of_its_source_in_every_case(tmp_path, made):
-    check(tmp_path, *made)
+    check(tmp_path, made)
 
 
 def test_the_quick_cases_have_every_codec_of_every_container():
     quick = {made[:2] for made in ALL[::7]}
 
     assert quick == {made[:2] for made in ALL}
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("options", [OPEN_GROUPS, GRADUAL_REFRESH], ids=["open", "gradual"])
+def test_groups_that_need_the_one_before_are_cut_as_well(tmp_path, container, options):
+    check(tmp_path, (container, "libx264", 2, 7, LATE), options)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_hevc_is_cut_where_its_groups_begin(tmp_path, container):
+    check(tmp_path, (container, "libx265", 2, 30, LATE))
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "webm"])
+def test_av1_is_cut_where_its_groups_begin(tmp_path, container):
+    check(tmp_path, (container, "libsvtav1", 0, 30, 0))
