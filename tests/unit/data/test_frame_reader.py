@@ -7,7 +7,7 @@ from mvadapter.data.frame_reader import FrameReader
 from mvadapter.data.frames import FrameSettings
 from mvadapter.data.records import Record
 from mvadapter.errors import DataError, VideoError
-from mvadapter.isolation import Isolation
+from mvadapter.isolation import Isolation, Processes
 
 SETTINGS = FrameSettings(num_frames=4, sampling="uniform", resize=Resize.crop(16))
 
@@ -126,11 +126,14 @@ def test_isolated_records_give_the_same_frames_and_reasons(records):
             assert torch.equal(one, other)
 
 
-def test_a_record_that_takes_too_long_is_an_error_of_its_video(records):
-    reader = FrameReader(records, SETTINGS, isolation=Isolation(max_seconds=1e-9))
+def test_a_record_that_takes_too_long_is_an_error_of_its_video(records, monkeypatch):
+    monkeypatch.setattr(
+        Processes, "run", lambda _self, item: item.lost("took more than 5 s to decode")
+    )
+    reader = FrameReader(records, SETTINGS, isolation=Isolation(max_seconds=5))
 
     (found,) = reader.read([0])
 
     assert str(found) == (
-        f"{records[0].video}: took more than 1e-09 s to decode; convert it, or leave it out"
+        f"{records[0].video}: took more than 5 s to decode; convert it, or leave it out"
     )
