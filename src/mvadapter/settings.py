@@ -15,6 +15,8 @@ from mvadapter.errors import ConfigError, UnknownNameError
 
 Config = TypeVar("Config")
 
+_SHOWN = 100
+
 RENAMED = {"num_words": "max_tokens"}
 """Settings that had another name in earlier versions: old name -> present one."""
 
@@ -44,7 +46,7 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{where}: {f'{key}: ' if key else ''}{_reason(first)}") from error
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise ConfigError(f"{where}: a value is not plain TOML or JSON: {error}") from error
 
 
@@ -58,4 +60,5 @@ def _reason(first: Any) -> str:  # noqa: ANN401 - pydantic's error record
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return str(cause)
-    return f"{first['msg'].lower()}, got {first['input']!r}"
+    got = repr(first["input"])
+    return f"{first['msg'].lower()}, got {got if len(got) <= _SHOWN else f'{got[:_SHOWN]}...'}"

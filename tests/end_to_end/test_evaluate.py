@@ -200,7 +200,7 @@ def test_what_holds_no_single_array_is_refused_as_scores(tmp_path):
     text = run_command("evaluate", "--scores", tmp_path / "scores.csv")
 
     assert (several.returncode, text.returncode) == (2, 2)
-    assert "scores.npz: holds several arrays; write one alone with numpy.save" in several.stderr
+    assert "scores.npz: holds several arrays; write one with numpy.save" in several.stderr
     assert "scores.csv: not a .npy array of numbers; write one with numpy.save" in text.stderr
 
 

@@ -1,6 +1,7 @@
 """What commands print: data on stdout, everything else on stderr."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,24 @@ class Advance(Protocol):
 def inform(message: str) -> None:
     """Print a message for people, on stderr."""
     _stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+class _LogHandler(logging.Handler):
+    """Prints what the library logs, in the main process of several."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Here, because it loads torch.
+        from mvadapter.world import World
+
+        if World.from_environment().index == 0:
+            inform(f"note: {record.getMessage()}")
+
+
+def show_logs() -> None:
+    """Print what the library logs."""
+    logger = logging.getLogger("mvadapter")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_LogHandler()]
 
 
 def loss_note(loss: float | None) -> str:

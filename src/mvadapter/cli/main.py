@@ -66,6 +66,7 @@ app.command("train")(train)
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    console.show_logs()
     try:
         app()
     except MvAdapterError as error:

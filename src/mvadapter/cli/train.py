@@ -1,7 +1,6 @@
 """``mvadapter train``: a recipe or a table in, an adapter folder out."""
 
 import signal
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,8 @@ from mvadapter.cli.options import (
     VideosOption,
 )
 from mvadapter.datasets.catalog import DATASETS
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import parse_setting
 from mvadapter.errors import ConfigError
 
 
@@ -138,10 +139,10 @@ def _parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
         raise ConfigError(f"--set takes table.key=value, such as train.epochs=3, got {text!r}")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
+    kind = DocumentKind(
+        error=ConfigError, expected="a setting", advice="give one value, as TOML writes it"
+    )
+    return key, parse_setting(value, f"--set {key}", kind)
 
 
 @contextmanager

@@ -5,8 +5,6 @@ caption that then is true. Both hold the same frames, so nothing that pools fram
 order can distinguish them.
 """
 
-import csv
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -20,7 +18,9 @@ import numpy as np
 
 from mvadapter.data.records import Record
 from mvadapter.data.table import read_table
-from mvadapter.errors import ConfigError
+from mvadapter.documents.csv_tables import csv_text
+from mvadapter.documents.text import DocumentKind, read_text
+from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import atomic_write, write_text
 from mvadapter.settings import table_from_settings
 from mvadapter.synthetic.scenes import Picture
@@ -28,6 +28,11 @@ from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, rever
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
+_KIND = DocumentKind(
+    error=DataError,
+    expected="the settings of drawn videos (JSON)",
+    advice="delete it to draw them again",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
         OSError: The folder cannot be written to.
     """
     content, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
-    if not (done.is_file() and done.read_text(encoding="utf-8") == content):
+    if not (done.exists() and read_text(done, _KIND) == content):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
             videos = synthetic_videos(
@@ -110,16 +115,14 @@ def write_videos(videos: Sequence[SyntheticVideo], folder: Path, part: Part) -> 
     Raises:
         OSError: The folder cannot be written to.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "caption", "split", "group"])
+    rows = []
     for number, video in enumerate(videos):
         name = f"{part}/{number:04d}-{video.need}.mp4"
         write_video(folder / name, video.draw(), _FRAMES_PER_SECOND)
         twins = min(video.caption, reverse_caption(video.caption))
-        table.writerow([name, video.caption, part, twins])
+        rows.append({"video": name, "caption": video.caption, "split": part, "group": twins})
     path = _table_path(folder, part)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(list(rows[0]), rows))
     return path
 
 

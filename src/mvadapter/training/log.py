@@ -7,6 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mvadapter.documents.text import TABLE_BYTES, DocumentKind, read_bytes
+from mvadapter.documents.values import parse_json
+from mvadapter.errors import TrainingError
 from mvadapter.files import write_text
 
 try:
@@ -15,6 +18,13 @@ except ImportError:
     _HAS_TENSORBOARD = False
 else:
     _HAS_TENSORBOARD = True
+
+_KIND = DocumentKind(
+    error=TrainingError,
+    expected="the log of a run (JSONL)",
+    advice="move it away; the run continues without it",
+    max_bytes=TABLE_BYTES,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -29,8 +39,8 @@ class RunLog:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         path = folder / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if _step_of(line) < first_step]
+        lines = read_bytes(path, _KIND).split(b"\n") if path.exists() else []
+        kept = [line.decode() for line in lines if _step_of(line) < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events: SummaryWriter | None = None
@@ -74,9 +84,9 @@ class RunLog:
                 self._events.add_scalar(f"{group}/{name}", value, step)
 
 
-def _step_of(line: str) -> float:
-    """The step of a line; a line that a crash cut short is never kept."""
+def _step_of(line: bytes) -> float:
+    """The step of a line; a line that a crash cut short or damaged is never kept."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line, "a line of a log", _KIND)["step"])
+    except (TrainingError, ValueError, KeyError, TypeError):
         return float("inf")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
 from mvadapter.data.splits import SelectOn, SplitSettings
 from mvadapter.datasets.annotations import Dataset
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_toml
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
 from mvadapter.settings import settings_from_table, table_from_settings
@@ -25,6 +26,7 @@ from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records
 _SYNTHETIC = "synthetic"
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
+_KIND = DocumentKind(error=ConfigError, expected="a recipe (TOML)", advice="correct the recipe")
 FREE_SETTINGS = ("data.path", "data.videos", "train.gradient_checkpointing")
 """Settings that may differ when a run is resumed: the paths of the data (their content has a
 fingerprint), and what saves memory without changing the result."""
@@ -226,12 +228,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It is missing or not TOML.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    tables = read_toml(path, _KIND)
     data = tables.get("data", {})
     for key in ("path", "videos"):
         value = data.get(key) if isinstance(data, dict) else None
