@@ -21,6 +21,24 @@ RENAMED = {"num_words": "max_tokens"}
 """Settings that had another name in earlier versions: old name -> present one."""
 
 
+MAX_POSITIONS = 4096
+"""The most frames or tokens: far more than any CLIP was used with."""
+MAX_WIDTH = 8192
+"""The widest that a part of an adapter may be."""
+
+
+def check_range(setting: str, value: int, minimum: int, maximum: int) -> None:
+    """Refuse a number out of range, before anything of its size is allocated.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if value < minimum:
+        raise ConfigError(f"{setting} must be at least {minimum}, got {value}")
+    if value > maximum:
+        raise ConfigError(f"{setting} must be at most {maximum:,}, got {value:,}")
+
+
 def settings_from_table(config_class: type[Config], table: Mapping[str, Any], where: str) -> Config:
     """Build a configuration from a table, and refuse unknown keys.
 

@@ -108,6 +108,8 @@ def train(
             f"{len(result.missing)} videos were missing when the table was prepared; "
             f"{sum(result.missing.values())} captions of the train split are not used"
         )
+    for note in result.notes():
+        console.inform(f"note: {note}")
     if as_json:
         console.print_json(result.to_dict())
     else:

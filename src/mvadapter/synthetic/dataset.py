@@ -22,12 +22,13 @@ from mvadapter.documents.csv_tables import csv_text
 from mvadapter.documents.text import DocumentKind, read_text
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import atomic_write, write_text
-from mvadapter.settings import table_from_settings
+from mvadapter.settings import check_range, table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
+_MAX_TWINS = 100_000
 _KIND = DocumentKind(
     error=DataError,
     expected="the settings of drawn videos (JSON)",
@@ -50,8 +51,8 @@ class SyntheticSettings:
 
     def __post_init__(self) -> None:
         for setting in ("train_twins", "test_twins"):
-            if getattr(self, setting) < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+            check_range(setting, getattr(self, setting), 1, _MAX_TWINS)
+        check_range("seed", self.seed, 0, 2**63 - 1)
         if not self.needs or len(set(self.needs)) < len(self.needs):
             raise ConfigError(f"needs must name some of {', '.join(NEEDS)}, each once")
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,7 @@ except ImportError:
 else:
     _HAS_TENSORBOARD = True
 
+_FILE = "log.jsonl"
 _KIND = DocumentKind(
     error=TrainingError,
     expected="the log of a run (JSONL)",
@@ -38,9 +39,8 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        path = folder / "log.jsonl"
-        lines = read_bytes(path, _KIND).split(b"\n") if path.exists() else []
-        kept = [line.decode() for line in lines if _step_of(line) < first_step]
+        path = folder / _FILE
+        kept = [line for line, row in _rows(path) if row["step"] < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events: SummaryWriter | None = None
@@ -84,9 +84,24 @@ class RunLog:
                 self._events.add_scalar(f"{group}/{name}", value, step)
 
 
-def _step_of(line: bytes) -> float:
-    """The step of a line; a line that a crash cut short or damaged is never kept."""
-    try:
-        return float(parse_json(line, "a line of a log", _KIND)["step"])
-    except (TrainingError, ValueError, KeyError, TypeError):
-        return float("inf")
+def epoch_losses(folder: Path, epoch: int) -> list[float]:
+    """The losses of an epoch's steps in the log of a run, without those that were left out.
+
+    Raises:
+        TrainingError: The log cannot be read.
+    """
+    rows = [row for _, row in _rows(folder / _FILE) if row.get("epoch") == epoch]
+    return [row["loss"] for row in rows if isinstance(row.get("loss"), float)]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the lines of a log with their content, without lines that a crash damaged."""
+    if not path.exists():
+        return
+    for line in read_bytes(path, _KIND).split(b"\n"):
+        try:
+            row = parse_json(line, path, _KIND)
+        except TrainingError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            yield line.decode(), row

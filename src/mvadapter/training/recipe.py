@@ -20,10 +20,12 @@ from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_toml
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.settings import check_range, settings_from_table, table_from_settings
 from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records
 
 _SYNTHETIC = "synthetic"
+_MAX_EPOCHS = 10_000
+_MAX_BATCH = 1_000_000
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
 _KIND = DocumentKind(error=ConfigError, expected="a recipe (TOML)", advice="correct the recipe")
@@ -79,6 +81,9 @@ class TrainSettings:
     """Share of all steps in which the learning rate rises; then it falls along a cosine to 0."""
     max_gradient_norm: float = 1.0
     """Longer gradients, over all weights together, are scaled down to this norm."""
+    mask_equal_captions: bool = False
+    """Whether videos with the same caption are left out of each other's negatives. They are in many
+    published datasets, and no paper leaves them out."""
     seed: int = 0
     """Decides the adapter's first weights and the order of the data: the same bits again, for one
     precision on one machine."""
@@ -92,14 +97,9 @@ class TrainSettings:
     """What chooses the best epoch. "test" is what many papers did; results are marked with it."""
 
     def __post_init__(self) -> None:
-        for setting in ("epochs", "batch_size"):
-            minimum = 2 if setting == "batch_size" else 1
-            if getattr(self, setting) < minimum:
-                raise ConfigError(
-                    f"{setting} must be at least {minimum}, got {getattr(self, setting)}"
-                )
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        check_range("epochs", self.epochs, 1, _MAX_EPOCHS)
+        check_range("batch_size", self.batch_size, 2, _MAX_BATCH)
+        check_range("seed", self.seed, 0, 2**63 - 1)
         for setting in ("learning_rate", "max_gradient_norm"):
             if not 0 < getattr(self, setting) < math.inf:
                 raise ConfigError(
