@@ -170,8 +170,8 @@ def _describe(content: bytes, start: int, error: UnicodeDecodeError, where: obje
             f"({error.reason}); save it as UTF-8"
         )
     return (
-        f"{where}:{line}: byte 0x{content[place]:02x} is not UTF-8 text "
-        f"(probably {_probable(content)}); save it as UTF-8"
+        f"{where}:{line}: not UTF-8 text (byte 0x{content[place]:02x}; probably "
+        f"{_probable(content)}); save it as UTF-8"
     )
 
 

@@ -69,8 +69,10 @@ def parse_json(text: str | bytes, where: object, kind: DocumentKind) -> Any:  # 
             object_pairs_hook=_pairs,
         )
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise kind.fault(where, f"not valid JSON ({error.msg}: {place})") from error
+        place = where if error.lineno == 1 else f"{where}:{error.lineno}"
+        raise kind.fault(
+            place, f"not valid JSON ({error.msg}, character {error.colno} of the line)"
+        ) from error
     except _RefusedError as error:
         raise kind.fault(where, str(error)) from error
     except RecursionError as error:
