@@ -91,7 +91,7 @@ def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
         DataError: The file name does not end in the suffix of a table.
         OSError: The folder cannot be made or written to.
     """
-    used = [name for name in OPTIONAL if any(_cell(record, name) for record in records)]
+    used = [name for name in OPTIONAL if any(_cell(r, name) not in (None, "") for r in records)]
     rows: list[dict[str, str | float | None]] = [
         {
             "video": record.video.relative_to(videos).as_posix(),
