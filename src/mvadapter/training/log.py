@@ -84,14 +84,14 @@ class RunLog:
                 self._events.add_scalar(f"{group}/{name}", value, step)
 
 
-def epoch_losses(folder: Path, epoch: int) -> list[float]:
-    """The losses of an epoch's steps in the log of a run, without those that were left out.
+def read_losses(folder: Path) -> dict[int, float]:
+    """The loss of each step in the log of a run, without steps that were left out.
 
     Raises:
         TrainingError: The log cannot be read.
     """
-    rows = [row for _, row in _rows(folder / _FILE) if row.get("epoch") == epoch]
-    return [row["loss"] for row in rows if isinstance(row.get("loss"), float)]
+    rows = [row for _, row in _rows(folder / _FILE)]
+    return {row["step"]: row["loss"] for row in rows if isinstance(row.get("loss"), float)}
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

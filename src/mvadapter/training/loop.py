@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -34,7 +33,7 @@ from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
-from mvadapter.training.log import RunLog, epoch_losses
+from mvadapter.training.log import RunLog, read_losses
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.schedule import Schedule
@@ -46,8 +45,8 @@ log = logging.getLogger(__name__)
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
 _CACHE_BYTES = 4 * 2**30
-# Untrained, CLIP is well below guessing; a run that learns a little is too.
-_COLLAPSED_SHARE = 0.98
+# Where all embeddings are the same, the loss is that of guessing but for rounding.
+_NEAR_GUESSING = 0.02
 _RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
@@ -89,7 +88,7 @@ class TrainingResult:
     captions: CaptionReport
     """What of the captions that train is cut or the same."""
     is_collapsed: bool = False
-    """Whether the loss of the last epoch was no better than that of guessing."""
+    """Whether the loss of the last epoch stayed at that of guessing."""
 
     def notes(self) -> list[str]:
         """What a reader of the metrics must know."""
@@ -345,11 +344,15 @@ class _Run:
         return self._captions.equal_note()
 
     def _is_collapsed(self) -> bool:
-        """Whether the loss of the last epoch, as logged, is that of guessing."""
-        losses = epoch_losses(self._folder / "run", self._recipe.train.epochs)
-        last = self._schedule.steps(self._num_steps - self._schedule.last_length)
-        guesses = [math.log(len(step.batch)) for step in last]
-        return bool(losses) and fmean(losses) > _COLLAPSED_SHARE * fmean(guesses)
+        """Whether the loss of every step of the last epoch, as logged, is that of guessing."""
+        losses = read_losses(self._folder / "run")
+        first = self._num_steps - self._schedule.last_length
+        shares = [
+            losses[number] / math.log(len(step.batch))
+            for number, step in enumerate(self._schedule.steps(first), start=first)
+            if number in losses
+        ]
+        return bool(shares) and max(abs(share - 1) for share in shares) < _NEAR_GUESSING
 
 
 def selection_metrics(report: RetrievalReport) -> dict[str, float]:
