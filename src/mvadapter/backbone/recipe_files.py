@@ -23,7 +23,7 @@ PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 """Where a CLIP folder describes its pixels; transformers 5 writes the first, nested."""
 _TOKENIZER_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
-_KIND = DocumentKind(
+CLIP_FILE = DocumentKind(
     error=BackboneError,
     expected="a file of a CLIP (JSON)",
     advice="copy the CLIP again",
@@ -51,14 +51,14 @@ def read_pixel_recipe(files: Mapping[str, Path], default: PixelRecipe) -> PixelR
         BackboneError: A file is no JSON, or asks for what is not supported here.
     """
     if nested := files.get("processor_config.json"):
-        table = read_json_object(nested, _KIND)
+        table = read_json_object(nested, CLIP_FILE)
         if "image_processor" in table:
             where = f"{nested}: image_processor"
             if not isinstance(table["image_processor"], dict):
                 raise BackboneError(f"{where}: expected an object")
             return _PixelSettings(table["image_processor"], where, default).recipe()
     if flat := files.get("preprocessor_config.json"):
-        return _PixelSettings(read_json_object(flat, _KIND), str(flat), default).recipe()
+        return _PixelSettings(read_json_object(flat, CLIP_FILE), str(flat), default).recipe()
     return default
 
 
@@ -75,7 +75,7 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
     settings: dict[str, Any] = {}
     where = files.get("tokenizer_config.json")
     if where is not None:
-        settings = read_json_object(where, _KIND)
+        settings = read_json_object(where, CLIP_FILE)
     kind = settings.get("tokenizer_class", _TOKENIZER_CLASSES[0])
     if kind not in _TOKENIZER_CLASSES:
         raise BackboneError(
@@ -212,12 +212,12 @@ def _tokenizer_definition(files: Mapping[str, Path]) -> Any:  # noqa: ANN401 - J
     """Everything that decides which ids a caption gets; transformers prefers tokenizer.json."""
     if path := files.get("tokenizer.json"):
         # How to cut and pad is decided with each call.
-        return {**read_json_object(path, _KIND), "truncation": None, "padding": None}
+        return {**read_json_object(path, CLIP_FILE), "truncation": None, "padding": None}
     if path := files.get("vocab.json"):
         merges = files.get("merges.txt")
         return {
-            "vocab": read_json_object(path, _KIND),
-            "merges": lines_of(read_text(merges, _KIND)) if merges else [],
+            "vocab": read_json_object(path, CLIP_FILE),
+            "merges": lines_of(read_text(merges, CLIP_FILE)) if merges else [],
         }
     return None
 

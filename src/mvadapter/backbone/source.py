@@ -8,7 +8,8 @@ from pathlib import Path
 from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
 from transformers.utils.hub import cached_file
 
-from mvadapter.backbone.recipe_files import PROCESSOR_FILES, TOKENIZER_FILES
+from mvadapter.backbone.recipe_files import CLIP_FILE, PROCESSOR_FILES, TOKENIZER_FILES
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import BackboneError
 
 COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES, "special_tokens_map.json")
@@ -35,7 +36,7 @@ def check_source(source: str) -> None:
     """Refuse what is no CLIP folder, and do not ask the hub for what can only be a folder.
 
     Raises:
-        BackboneError: It is a file, lacks a file, or is not there.
+        BackboneError: It is a file, lacks a file, has a damaged config.json, or is not there.
     """
     path = Path(source)
     if path.is_file():
@@ -43,7 +44,9 @@ def check_source(source: str) -> None:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
-        if not any(path.glob("*.safetensors")):
+        # As strictly as everything else, before transformers reads it.
+        read_json_object(path / "config.json", CLIP_FILE)
+        if not any(file.is_file() for file in path.glob("*.safetensors")):
             raise BackboneError(f"{source}: contains no safetensors weights; {_EXPECTED}")
     elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
         raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
@@ -84,7 +87,7 @@ def quiet_hub() -> Iterator[None]:
 
 def unreadable(source: str, error: Exception) -> str:
     """One line for a CLIP that cannot be read, with what to do."""
-    reason = str(error).strip().splitlines()[0]
+    reason = str(error).strip().partition("\n")[0]
     if Path(source).exists():
         return f"{source}: the CLIP cannot be read: {reason}"
     return (

@@ -124,7 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             hint = (
                 "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
             )
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise AdapterFolderError(
             f"{path}: not a complete safetensors file ({reason}){hint}"
         ) from error

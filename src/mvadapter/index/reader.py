@@ -19,7 +19,7 @@ Vector: TypeAlias = Float[np.ndarray, " dim"]
 
 log = logging.getLogger(__name__)
 
-_SHOWN_CHARACTERS = 200
+_SHOWN_CHARACTERS = 100
 # A vector in float16 or bfloat16 misses unit length by less.
 _UNIT_TOLERANCE = 1e-2
 
@@ -129,11 +129,13 @@ class IndexView:
     def _report_cut(self, query: str) -> None:
         max_tokens = self.encoder.inputs.max_tokens
         if left_out := self.encoder.backbone.tokenizer.left_out(query, max_tokens):
+            if len(left_out) > 2 * _SHOWN_CHARACTERS:
+                left_out = f"{left_out[:_SHOWN_CHARACTERS]} ... {left_out[-_SHOWN_CHARACTERS:]}"
             log.warning(
                 "the query is longer than the %d tokens that view %r takes; left out: %r",
                 max_tokens,
                 self.name,
-                left_out[:_SHOWN_CHARACTERS],
+                left_out,
             )
 
     def _find(
