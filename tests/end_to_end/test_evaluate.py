@@ -158,7 +158,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
     [
         (["--ranks", "ranks.txt"], "ranks.txt: ranks are written to a file in .csv, .jsonl"),
         (["--against", "none.csv"], "none.csv: no such file; expected a file of ranks"),
-        (["--dual-softmax", "0"], "temperature must be above 0, got 0"),
+        (["--dual-softmax", "0"], "temperature must be above 0 and finite, got 0"),
         (["--query-bank", "none.npy"], "none.npy: no such file; expected a .npy matrix"),
     ],
 )
