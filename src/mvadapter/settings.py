@@ -15,8 +15,28 @@ from mvadapter.errors import ConfigError, UnknownNameError
 
 Config = TypeVar("Config")
 
+_SHOWN = 100
+
 RENAMED = {"num_words": "max_tokens"}
 """Settings that had another name in earlier versions: old name -> present one."""
+
+
+MAX_POSITIONS = 4096
+"""The most frames or tokens: far more than any CLIP was used with."""
+MAX_WIDTH = 8192
+"""The widest that a part of an adapter may be."""
+
+
+def check_range(setting: str, value: int, minimum: int, maximum: int) -> None:
+    """Refuse a number out of range, before anything of its size is allocated.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if value < minimum:
+        raise ConfigError(f"{setting} must be at least {minimum}, got {value}")
+    if value > maximum:
+        raise ConfigError(f"{setting} must be at most {maximum:,}, got {value:,}")
 
 
 def settings_from_table(config_class: type[Config], table: Mapping[str, Any], where: str) -> Config:
@@ -44,7 +64,7 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{where}: {f'{key}: ' if key else ''}{_reason(first)}") from error
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise ConfigError(f"{where}: a value is not plain TOML or JSON: {error}") from error
 
 
@@ -58,4 +78,5 @@ def _reason(first: Any) -> str:  # noqa: ANN401 - pydantic's error record
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return str(cause)
-    return f"{first['msg'].lower()}, got {first['input']!r}"
+    got = repr(first["input"])
+    return f"{first['msg'].lower()}, got {got if len(got) <= _SHOWN else f'{got[:_SHOWN]}...'}"

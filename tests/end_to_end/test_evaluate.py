@@ -161,7 +161,7 @@ def test_a_bank_of_scores_goes_with_a_matrix_of_scores(tmp_path):
             "ranks.txt: must end in .csv or .jsonl or .parquet; choose another file name",
         ),
         (["--against", "none.csv"], "none.csv: no such file; expected a file of ranks"),
-        (["--dual-softmax", "0"], "temperature must be above 0, got 0"),
+        (["--dual-softmax", "0"], "temperature must be above 0 and finite, got 0"),
         (["--query-bank", "none.npy"], "none.npy: no such file; expected a .npy matrix"),
     ],
 )
@@ -203,7 +203,7 @@ def test_what_holds_no_single_array_is_refused_as_scores(tmp_path):
     text = run_command("evaluate", "--scores", tmp_path / "scores.csv")
 
     assert (several.returncode, text.returncode) == (2, 2)
-    assert "scores.npz: holds several arrays; write one alone with numpy.save" in several.stderr
+    assert "scores.npz: holds several arrays; write one with numpy.save" in several.stderr
     assert "scores.csv: not a .npy array of numbers; write one with numpy.save" in text.stderr
 
 

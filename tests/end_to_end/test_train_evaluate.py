@@ -172,9 +172,9 @@ def test_any_matrix_of_scores_is_evaluated(tmp_path):
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        (np.array([[1.0, np.nan], [0.0, 1.0]]), "NaN in 1 rows, row 0"),
+        (np.array([[1.0, np.nan], [0.0, 1.0]]), "NaN or infinity in 1 rows, row 0"),
         (np.zeros((3, 2)), "3 captions and 2 videos; give caption_video, the index of each"),
-        (np.array(["a"]), "scores must be numbers"),
+        (np.array(["a"]), "not a .npy array of numbers, but of"),
         (np.array([{"a": 1}], dtype=object), "not a .npy array of numbers"),
         (np.zeros(3), "scores must be [caption video]"),
     ],

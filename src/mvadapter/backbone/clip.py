@@ -156,7 +156,7 @@ def _check_device(device: str | torch.device) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise ConfigError(f"device {str(device)!r} cannot be used here: {reason}") from error
 
 

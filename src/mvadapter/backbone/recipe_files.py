@@ -15,12 +15,20 @@ from mvadapter.backbone.recipes import (
     Resize,
     TextRecipe,
 )
+from mvadapter.documents.text import DocumentKind, lines_of, read_text
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import BackboneError
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 """Where a CLIP folder describes its pixels; transformers 5 writes the first, nested."""
 _TOKENIZER_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+CLIP_FILE = DocumentKind(
+    error=BackboneError,
+    expected="a file of a CLIP (JSON)",
+    advice="copy the CLIP again",
+    has_long_integers=True,
+)
 
 # Pillow's numbers, which transformers writes.
 _INTERPOLATIONS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
@@ -43,14 +51,14 @@ def read_pixel_recipe(files: Mapping[str, Path], default: PixelRecipe) -> PixelR
         BackboneError: A file is no JSON, or asks for what is not supported here.
     """
     if nested := files.get("processor_config.json"):
-        table = _read_table(nested)
+        table = read_json_object(nested, CLIP_FILE)
         if "image_processor" in table:
             where = f"{nested}: image_processor"
             if not isinstance(table["image_processor"], dict):
                 raise BackboneError(f"{where}: expected an object")
             return _PixelSettings(table["image_processor"], where, default).recipe()
     if flat := files.get("preprocessor_config.json"):
-        return _PixelSettings(_read_table(flat), str(flat), default).recipe()
+        return _PixelSettings(read_json_object(flat, CLIP_FILE), str(flat), default).recipe()
     return default
 
 
@@ -67,7 +75,7 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
     settings: dict[str, Any] = {}
     where = files.get("tokenizer_config.json")
     if where is not None:
-        settings = _read_table(where)
+        settings = read_json_object(where, CLIP_FILE)
     kind = settings.get("tokenizer_class", _TOKENIZER_CLASSES[0])
     if kind not in _TOKENIZER_CLASSES:
         raise BackboneError(
@@ -204,12 +212,12 @@ def _tokenizer_definition(files: Mapping[str, Path]) -> Any:  # noqa: ANN401 - J
     """Everything that decides which ids a caption gets; transformers prefers tokenizer.json."""
     if path := files.get("tokenizer.json"):
         # How to cut and pad is decided with each call.
-        return {**_read_table(path), "truncation": None, "padding": None}
+        return {**read_json_object(path, CLIP_FILE), "truncation": None, "padding": None}
     if path := files.get("vocab.json"):
         merges = files.get("merges.txt")
         return {
-            "vocab": _read_table(path),
-            "merges": _read_text(merges).splitlines() if merges else [],
+            "vocab": read_json_object(path, CLIP_FILE),
+            "merges": lines_of(read_text(merges, CLIP_FILE)) if merges else [],
         }
     return None
 
@@ -227,23 +235,6 @@ def _token(settings: Mapping[str, Any], name: str) -> str:
     if content is None:
         return "<|startoftext|>" if name == "bos_token" else "<|endoftext|>"
     return str(content)
-
-
-def _read_table(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(_read_text(path))
-    except ValueError as error:
-        raise BackboneError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(table, dict):
-        raise BackboneError(f"{path}: expected a JSON object")
-    return table
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{path}: cannot be read: {error}") from error
 
 
 def _hash(value: object) -> str:

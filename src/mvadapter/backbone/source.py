@@ -1,6 +1,5 @@
 """The name of a CLIP in, its files out: from a folder, the hub, or this package."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from huggingface_hub import _CACHED_NO_EXIST, HfApi, try_to_load_from_cache
 from huggingface_hub.errors import OfflineModeIsEnabled
 from transformers.utils.hub import cached_file
 
-from mvadapter.backbone.recipe_files import PROCESSOR_FILES, TOKENIZER_FILES
+from mvadapter.backbone.recipe_files import CLIP_FILE, PROCESSOR_FILES, TOKENIZER_FILES
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import BackboneError
 
 COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES, "special_tokens_map.json")
@@ -45,7 +45,8 @@ def check_source(source: str) -> None:
     """Refuse what is no CLIP folder, and what the hub does not have or does not answer for.
 
     Raises:
-        BackboneError: It is a file, lacks a file, is not there, or the hub does not answer in time.
+        BackboneError: It is a file, lacks a file, has a damaged config.json, is not there, or the
+            hub does not answer in time.
     """
     path = Path(source)
     if path.is_file():
@@ -53,7 +54,9 @@ def check_source(source: str) -> None:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
-        if not any(path.glob("*.safetensors")):
+        # As strictly as everything else, before transformers reads it.
+        read_json_object(path / "config.json", CLIP_FILE)
+        if not any(file.is_file() for file in path.glob("*.safetensors")):
             raise BackboneError(f"{source}: contains no safetensors weights; {_EXPECTED}")
     elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
         raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
@@ -96,7 +99,7 @@ def quiet_hub() -> Iterator[None]:
 
 def unreadable(source: str, error: Exception) -> str:
     """One line for a CLIP that cannot be read, with what to do."""
-    reason = str(error).strip().splitlines()[0]
+    reason = str(error).strip().partition("\n")[0]
     if Path(source).exists():
         return f"{source}: the CLIP cannot be read: {reason}"
     return (
@@ -125,8 +128,8 @@ def _has_all_weights(folder: Path) -> bool:
     if not index.is_file():
         return (folder / "model.safetensors").is_file()
     try:
-        files = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        files = set(read_json_object(index, CLIP_FILE)["weight_map"].values())
+    except (BackboneError, KeyError, TypeError, AttributeError):
         return False
     return all((folder / file).is_file() for file in files)
 

@@ -1,15 +1,22 @@
 """Captions in, token ids out, with the tokenizer that belongs to a CLIP."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, normalizers
+from tokenizers import Encoding, Regex, normalizers
 from transformers import CLIPTokenizer
 
 from mvadapter.backbone.recipes import TextRecipe
-from mvadapter.errors import BackboneError, ConfigError
+from mvadapter.documents.text import has_lone_surrogate
+from mvadapter.errors import BackboneError, ConfigError, DataError
 from mvadapter.shapes import TokenIds, TokenMask
+
+# More by far than the longest token of any vocabulary.
+_CHARACTERS_PER_TOKEN = 1000
+# Only what every tokenizer takes for a space.
+_SPACES = re.compile(r"[ \t\n\r]+")
 
 
 class CaptionTokenizer:
@@ -49,7 +56,8 @@ class CaptionTokenizer:
             self._tokenizer.normalizer = normalizers.Sequence(
                 [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")]
             )
-        self._max_tokens = recipe.max_tokens
+        self.max_tokens = recipe.max_tokens
+        """The most tokens that the CLIP takes."""
         pad_id = self._tokenizer.token_to_id(recipe.padding)
         if pad_id is None:
             raise BackboneError(
@@ -66,15 +74,16 @@ class CaptionTokenizer:
 
         Raises:
             ConfigError: ``max_tokens`` leaves no room for a word.
+            DataError: A caption contains half a character (a lone surrogate).
         """
         if max_tokens < 3:
             raise ConfigError(
                 f"max_tokens must be at least 3 (start, a word, end), got {max_tokens}"
             )
-        longest = min(max_tokens, self._max_tokens)
+        longest = min(max_tokens, self.max_tokens)
         token_ids = torch.full((len(captions), max_tokens), self._pad_id)
         mask = torch.zeros(len(captions), max_tokens, dtype=torch.bool)
-        for caption, encoding in enumerate(self._tokenizer.encode_batch(list(captions))):
+        for caption, encoding in enumerate(self._encode(captions, longest)):
             row = encoding.ids
             if len(row) > longest:
                 row = [*row[: longest - 1], row[-1]]
@@ -84,7 +93,36 @@ class CaptionTokenizer:
 
     def count_cut(self, captions: Sequence[str], max_tokens: int) -> int:
         """How many captions `encode` would cut, start and end counted as tokens."""
-        longest = min(max_tokens, self._max_tokens)
-        return sum(
-            len(encoding.ids) > longest for encoding in self._tokenizer.encode_batch(list(captions))
-        )
+        longest = min(max_tokens, self.max_tokens)
+        return sum(len(encoding.ids) > longest for encoding in self._encode(captions, longest))
+
+    def left_out(self, caption: str, max_tokens: int) -> str:
+        """The end of a caption that `encode` would cut off; empty where it is complete.
+
+        Of a caption that is much too long, the beginning of that end.
+        """
+        longest = min(max_tokens, self.max_tokens)
+        (encoding,) = self._encode([caption], longest)
+        if len(encoding.ids) <= longest:
+            return ""
+        # The last place is the end token's.
+        first, _ = encoding.offsets[longest - 1]
+        return _bounded(caption, longest)[first:].strip()
+
+    def _encode(self, captions: Sequence[str], longest: int) -> list[Encoding]:
+        for caption in captions:
+            if has_lone_surrogate(caption):
+                raise DataError(f"{caption!r} contains half a character; write it as UTF-8 text")
+        return self._tokenizer.encode_batch([_bounded(caption, longest) for caption in captions])
+
+
+def _bounded(caption: str, longest: int) -> str:
+    """Leave out what of a very long caption cannot reach its first ``longest`` tokens.
+
+    Each word is at least one token. No token is nearly as long as the characters that a single word
+    keeps for each, and how the end of a word is split does not reach back that far.
+    """
+    if len(caption) <= _CHARACTERS_PER_TOKEN * longest:
+        return caption
+    words = _SPACES.split(caption, maxsplit=longest)
+    return " ".join(words[:longest])[: _CHARACTERS_PER_TOKEN * longest]

@@ -57,6 +57,17 @@ def inform(message: str) -> None:
     _stderr.print(Text(printable(message)), soft_wrap=True)
 
 
+class _LogHandler(logging.Handler):
+    """Prints what the library logs, in the main process of several."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Here, because it loads torch.
+        from mvadapter.world import World
+
+        if World.from_environment().index == 0:
+            inform(f"note: {record.getMessage()}")
+
+
 def loss_note(loss: float | None) -> str:
     """The note beside the progress of training."""
     return "left out" if loss is None else f"loss {loss:.3f}"
@@ -89,7 +100,7 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 @contextmanager
 def shown_log() -> Iterator[None]:
     """Print what the library logs for people, which is a line each."""
-    handler, log = _LogLines(), logging.getLogger("mvadapter")
+    handler, log = _LogHandler(), logging.getLogger("mvadapter")
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -181,12 +192,6 @@ class Stages:
 def stages() -> "closing[Stages]":
     """Show one bar after another; lines where there is no terminal."""
     return closing(Stages())
-
-
-class _LogLines(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        inform(prefix + record.getMessage())
 
 
 def _json_escape(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mvadapter.datasets.check import CheckReport
     from mvadapter.datasets.prepare import Prepared
 
-_SHOWN_PROBLEMS = 10
+_SHOWN_PROBLEMS = 3
 
 data = typer.Typer(
     help="Prepare and check the datasets that papers report on.", no_args_is_help=True
@@ -144,6 +144,9 @@ def check(
         Path | None,
         typer.Option(help="Folder of the dataset's video files. [default: check annotations only]"),
     ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split to check; repeatable. [default: every split]")
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -161,7 +164,9 @@ def check(
     row = DATASETS[dataset]
     files = None if videos is None else VideoFiles(videos)
     count_cut = count_long if backbone is None else Backbone.load(backbone).tokenizer.count_cut
-    report, captions = check_annotations(row, AnnotationFolder(annotations), count_cut)
+    report, captions = check_annotations(
+        row, AnnotationFolder(annotations), count_cut, splits=split or ()
+    )
     if files is not None:
         with console.progress("checking videos") as advance:
             check_videos(
@@ -219,14 +224,18 @@ def _print_report(title: str, report: "CheckReport", *, is_estimate: bool) -> No
     cut = "too long (at least)" if is_estimate else "too long"
     console.print_table(title, ["split", "videos", "expected", "captions", "expected", cut], rows)
     shown = []
-    for kind in dict.fromkeys(problem.kind for problem in report.problems):
-        texts = [problem.text for problem in report.problems if problem.kind == kind]
-        shown += [[kind, text] for text in texts[:_SHOWN_PROBLEMS]]
-        if len(texts) > _SHOWN_PROBLEMS:
-            shown.append([kind, f"... and {len(texts) - _SHOWN_PROBLEMS} more; --json lists all"])
+    for kind, texts in report.by_kind().items():
+        shown += [
+            [kind if first else "", str(len(texts)) if first else "", text]
+            for text, first in zip(texts[:_SHOWN_PROBLEMS], (True, False, False), strict=False)
+        ]
     if shown:
         console.print_table(
-            f"Problems: {len(report.problems)}", ["kind", "problem"], shown, text_columns=2
+            f"Problems: {len(report.problems)} (the first {_SHOWN_PROBLEMS} of each kind; "
+            f"--json lists all)",
+            ["kind", "count", "problem"],
+            shown,
+            text_columns=3,
         )
     else:
         console.inform("no problems found")

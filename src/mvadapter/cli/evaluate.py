@@ -19,7 +19,7 @@ from mvadapter.cli.options import (
 )
 from mvadapter.cli.outputs import OverwriteOption, check_output
 from mvadapter.datasets.catalog import DATASETS, DatasetName
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mvadapter.evaluation.bootstrap import Difference
@@ -170,13 +170,14 @@ def _check_outputs(
 
 def _is_result(path: Path) -> bool:
     """Whether a file is the result of an evaluation as JSON."""
-    import json
+    from mvadapter.documents.text import DocumentKind
+    from mvadapter.documents.values import read_json_object
 
+    kind = DocumentKind(error=DataError, expected="a result (JSON)", advice="choose another file")
     try:
-        table = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return {"protocol", "confidence_percent"} <= read_json_object(path, kind).keys()
+    except DataError:
         return False
-    return isinstance(table, dict) and {"protocol", "confidence_percent"} <= table.keys()
 
 
 def _adapter_and_dataset(

@@ -1,6 +1,5 @@
 """``mvadapter train``: a recipe or a table in, an adapter folder out."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,8 @@ from mvadapter.cli.options import (
 )
 from mvadapter.cli.stopping import describe, stop_after_step
 from mvadapter.datasets.catalog import DATASETS
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import parse_setting
 from mvadapter.errors import ConfigError
 
 
@@ -113,6 +114,8 @@ def train(
             f"{len(result.missing)} videos were missing when the table was prepared; "
             f"{sum(result.missing.values())} captions of the train split are not used"
         )
+    for note in result.notes():
+        console.inform(f"note: {note}")
     if as_json:
         console.print_json(result.to_dict())
     else:
@@ -144,7 +147,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
         raise ConfigError(f"--set takes table.key=value, such as train.epochs=3, got {text!r}")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
+    kind = DocumentKind(
+        error=ConfigError, expected="a setting", advice="give one value, as TOML writes it"
+    )
+    return key, parse_setting(value, f"--set {key}", kind)

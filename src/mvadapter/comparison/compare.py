@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from mvadapter.comparison.summary import summarise
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import split_records
+from mvadapter.embedding.captions import look_at_captions
 from mvadapter.errors import ConfigError, UnknownNameError
+
+log = logging.getLogger(__name__)
 
 _REFERENCE = "mv-adapter"
 _VERSIONS = ("mvadapter", "torch")
@@ -92,6 +96,7 @@ def _run(plan: ComparisonPlan, folder: Path, options: ComparisonOptions) -> Comp
     data_fingerprint = fingerprint(records)
     saved.check(plan, data_fingerprint)
     saved.write(plan, data_fingerprint)
+    _report_captions(plan, backbone, records)
     num_backbone_weights = backbone.num_weights
     # The processes of the jobs load their own.
     del backbone
@@ -100,6 +105,18 @@ def _run(plan: ComparisonPlan, folder: Path, options: ComparisonOptions) -> Comp
         num_backbone_weights=num_backbone_weights,
         precision=plan.recipe.train.precision,
     )
+
+
+def _report_captions(plan: ComparisonPlan, backbone: Backbone, records: Sequence[Record]) -> None:
+    """Report once what holds for the captions of every run."""
+    recipe = plan.recipe
+    train = split_records(records, recipe.splits).train
+    found = look_at_captions(backbone.tokenizer, train, recipe.inputs.max_tokens)
+    notes = [found.cut_note()]
+    if not recipe.train.mask_equal_captions:
+        notes.append(found.equal_note())
+    for note in filter(None, notes):
+        log.warning("%s", note)
 
 
 def _check_records(

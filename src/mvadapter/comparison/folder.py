@@ -8,6 +8,8 @@ from typing import Any
 
 from mvadapter.backbone.precision import Precision
 from mvadapter.comparison.plan import ComparisonPlan
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError
 from mvadapter.files import locked, write_text
 from mvadapter.training.recipe import FREE_SETTINGS
@@ -16,6 +18,9 @@ from mvadapter.unfinished import finished_names
 _PLAN = "plan.json"
 _LOCK = "compare.lock"
 _DATA = "data_fingerprint"
+_KIND = DocumentKind(
+    error=ConfigError, expected="the plan of a comparison (JSON)", advice="choose a new folder"
+)
 
 
 def lock_folder(folder: Path) -> AbstractContextManager[None]:
@@ -87,12 +92,7 @@ class SavedPlan:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: not valid JSON; choose a new folder") from error
+    return read_json_object(path, _KIND) if path.exists() else {}
 
 
 def difference(saved: Any, now: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON

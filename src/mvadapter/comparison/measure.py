@@ -138,6 +138,7 @@ def measure_cost(
                 captions,
                 precision=precision,
                 max_gradient_norm=recipe.train.max_gradient_norm,
+                mask_equal_captions=recipe.train.mask_equal_captions,
             )
 
         reset_peak(device)

@@ -18,7 +18,7 @@ from mvadapter.adapters.variants import VARIANTS
 from mvadapter.backbone.clip import Backbone
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.settings import check_range, settings_from_table, table_from_settings
 from mvadapter.training.recipe import (
     Recipe,
     check_table,
@@ -84,8 +84,8 @@ def _check_numbers(seeds: Sequence[int], rates: Sequence[float]) -> None:
     for rate in rates:
         if not 0 < rate < math.inf:
             raise ConfigError(f"learning rates must be above 0 and finite, got {rate}")
-    if min(seeds) < 0:
-        raise ConfigError(f"seeds must be at least 0, got {min(seeds)}")
+    for seed in seeds:
+        check_range("seeds", seed, 0, 2**63 - 1)
 
 
 def _check_variant(name: str, variant: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Jobs in, each run in a fresh process: it has memory of its own, and it crashes alone."""
 
+import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
@@ -96,6 +97,8 @@ class _Worker:
 def _work(job: Job, stop: Event, sender: "Connection[float | str, None]", num_threads: int) -> None:
     # A terminal sends Ctrl-C to every process; the parent passes it on as a stop event.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is to be said of the data was said once, before the first job.
+    logging.getLogger("mvadapter").setLevel(logging.ERROR)
     torch.set_num_threads(num_threads)
     parent = multiprocessing.parent_process()
 

@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import TrainingError
 from mvadapter.evaluation.metrics import RetrievalMetrics
 from mvadapter.files import write_text
@@ -138,18 +140,19 @@ def read_cost(path: Path) -> JobResult[Cost]:
 
 
 def _read(path: Path, validate: Callable[..., Result]) -> JobResult[Result]:
-    text = path.read_text(encoding="utf-8")
+    kind = DocumentKind(
+        error=TrainingError,
+        expected="the result of a run (JSON)",
+        advice="delete it to repeat that run",
+    )
+    text = json.dumps(read_json_object(path, kind))
     try:
         provenance = _PROVENANCE.validate_json(text, strict=True)
         return JobResult(provenance=provenance, found=validate(text, strict=True))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            problem = "not valid JSON; delete it to repeat that run"
-        else:
-            key = ".".join(map(str, first["loc"]))
-            problem = (
-                f"written by another version of mvadapter ({key}: {first['msg'].lower()}); choose "
-                f"another folder"
-            )
-        raise TrainingError(f"{path}: {problem}") from error
+        key = ".".join(map(str, first["loc"]))
+        raise TrainingError(
+            f"{path}: written by another version of mvadapter ({key}: {first['msg'].lower()}); "
+            f"choose another folder"
+        ) from error

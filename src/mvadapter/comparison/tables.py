@@ -1,8 +1,6 @@
 """Summaries in, tables out: for a terminal, as Markdown, and as a CSV."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ from mvadapter.comparison.summary import (
     Spread,
     Summary,
 )
+from mvadapter.documents import csv_tables
 
 _METRICS = (
     ("recall_at_1", "R@1"),
@@ -69,11 +68,7 @@ def csv_text(summary: Summary) -> str:
     """One row per method, one column per number; of several seeds mean and standard deviation."""
     rows = [_flat(method) for method in summary.methods]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_tables.csv_text(columns, rows)
 
 
 def _flat(summary: MethodSummary) -> dict[str, str | float | int | None]:

@@ -5,10 +5,16 @@ from pathlib import Path
 
 from mvadapter.data.records import Record
 from mvadapter.data.table import TABLE_SUFFIXES, read_table
+from mvadapter.documents.text import DocumentKind, lines_of, read_text
 from mvadapter.errors import DataError
 from mvadapter.video.folder import has_video_suffix, walk_files
 
 _TABLE_STEM = "captions"
+_KIND = DocumentKind(
+    error=DataError,
+    expected="a text file with one caption per line",
+    advice="write one caption per line",
+)
 
 
 def find_table(path: Path) -> Path:
@@ -20,7 +26,7 @@ def find_table(path: Path) -> Path:
     if not path.is_dir():
         return path
     tables = [path / f"{_TABLE_STEM}{suffix}" for suffix in TABLE_SUFFIXES]
-    found = [table for table in tables if table.is_file()]
+    found = [table for table in tables if table.exists()]
     if len(found) > 1:
         raise DataError(f"{path}: contains {found[0].name} and {found[1].name}; name one of them")
     return found[0] if found else path
@@ -54,7 +60,7 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
 def _beside_videos(folder: Path) -> list[Record]:
     texts, videos = [], defaultdict(list)
     for path in sorted(Path(name) for name in walk_files(str(folder), _refuse)):
-        if path.suffix == ".txt":
+        if path.suffix.lower() == ".txt":
             texts.append(path)
         elif has_video_suffix(path) and path.is_file():
             videos[path.with_suffix("")].append(path)
@@ -75,7 +81,7 @@ def _refuse(error: OSError) -> None:
 def _one_video(folder: Path, text: Path, videos: list[Path]) -> Record:
     if len(videos) > 1:
         raise DataError(f"{text}: {videos[0].name} and {videos[1].name} both match its name")
-    lines = text.read_text(encoding="utf-8").splitlines()
+    lines = lines_of(read_text(text, _KIND))
     captions = tuple(line.strip() for line in lines if line.strip())
     if not captions:
         raise DataError(f"{text}: contains no caption; expected one caption per line")

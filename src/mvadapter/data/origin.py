@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file, write_text
 from mvadapter.settings import settings_from_table, table_from_settings
@@ -16,6 +18,7 @@ from mvadapter.settings import settings_from_table, table_from_settings
 _AGAIN = (
     "run 'mvadapter data prepare' again, or delete it and set videos (in a recipe: data.videos)"
 )
+_KIND = DocumentKind(error=DataError, expected="the origin of a table (JSON)", advice=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,9 @@ def read_origin(table: Path) -> Origin | None:
     if not (path.is_file() and table.is_file()):
         return None
     try:
-        parsed = json.loads(path.read_bytes())
-        origin = settings_from_table(Origin, dict(parsed), str(path))
-    except (ConfigError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
+        origin = settings_from_table(Origin, read_json_object(path, _KIND), str(path))
+    except ConfigError as error:
+        raise DataError(f"{error}; {_AGAIN}") from error
     if origin.table_sha256 != hash_file(table):
         raise DataError(f"{path}: belongs to another version of {table.name}; {_AGAIN}")
     return origin

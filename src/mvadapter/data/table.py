@@ -1,32 +1,46 @@
 """A table of videos and captions in, records out; and the other way round.
 
 CSV, JSONL or Parquet with the columns ``video`` and ``caption`` and, optionally,
-``start_seconds``, ``end_seconds``, ``split``, ``id``, ``group``. Rows with one video, span and
-split are several captions of it. Other columns are left alone, unless they look like a misspelt one
-of these.
+``start_seconds``, ``end_seconds``, ``split``, ``id``, ``group``, also under the other names in
+`mvadapter.data.columns`. Rows with one video, span and split are several captions of it.
 """
 
-import csv
 import dataclasses
 import json
-import math
+import logging
 import os.path
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow
 import pyarrow.parquet
 
+from mvadapter.data.cells import label_cell, seconds_cell, text_cell
+from mvadapter.data.columns import OPTIONAL, REQUIRED, describe_columns, find_columns
 from mvadapter.data.origin import read_origin
 from mvadapter.data.records import Record
+from mvadapter.documents.csv_tables import csv_text, parse_csv, unguard_cell
+from mvadapter.documents.text import TABLE_BYTES, DocumentKind, open_ordinary, read_text
+from mvadapter.documents.values import read_json_lines
 from mvadapter.errors import DataError
 from mvadapter.files import atomic_write
 
-_REQUIRED = ("video", "caption")
-_OPTIONAL = ("start_seconds", "end_seconds", "split", "id", "group")
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+_KIND = DocumentKind(
+    error=DataError,
+    expected=(
+        f"a table ({', '.join(TABLE_SUFFIXES)}) with columns video and caption; for a published "
+        f"dataset, 'mvadapter data prepare' writes one"
+    ),
+    advice="correct the table",
+    max_bytes=TABLE_BYTES,
+)
+
+log = logging.getLogger(__name__)
+
+Row: TypeAlias = Mapping[str, Any]
+"""Our name of a column -> the cell."""
 
 
 def read_table(path: str | Path, videos: str | Path | None = None) -> list[Record]:
@@ -49,18 +63,17 @@ def read_table(path: str | Path, videos: str | Path | None = None) -> list[Recor
     drafts: dict[tuple[object, ...], tuple[Record, list[str]]] = {}
     # The same by the content of a row, so that only the first row of a segment is parsed.
     known: dict[tuple[str, ...], tuple[Record, list[str]]] = {}
-    for line, row in _rows(path):
-        where = f"{path}:{line}"
-        cells = tuple(repr(row.get(column)) for column in ("video", *_OPTIONAL))
+    for where, row in _rows(path):
+        cells = tuple(repr(row.get(column)) for column in ("video", *OPTIONAL))
         if cells not in known:
             record = _record(row, root, where)
             segment = (record.video, record.start_seconds, record.end_seconds, record.split)
             known[cells] = drafts.setdefault(segment, (record, []))
             if record.id != (first := known[cells][0].id):
                 raise DataError(f"{where}: one segment has two ids, {first!r} and {record.id!r}")
-        known[cells][1].append(_text(row, "caption", where))
+        known[cells][1].append(text_cell(row, "caption", where))
     if not drafts:
-        raise DataError(f"{path}: the table has no rows; expected columns {', '.join(_REQUIRED)}")
+        raise DataError(f"{path}: the table has no rows; expected columns {', '.join(REQUIRED)}")
     records = [dataclasses.replace(record, captions=tuple(c)) for record, c in drafts.values()]
     _check_ids(records, path)
     return records
@@ -78,7 +91,7 @@ def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
         DataError: The file name does not end in the suffix of a table.
         OSError: The folder cannot be made or written to.
     """
-    used = [name for name in _OPTIONAL if any(_cell(record, name) for record in records)]
+    used = [name for name in OPTIONAL if any(_cell(r, name) not in (None, "") for r in records)]
     rows: list[dict[str, str | float | None]] = [
         {
             "video": record.video.relative_to(videos).as_posix(),
@@ -92,13 +105,10 @@ def write_table(path: Path, records: Sequence[Record], videos: Path) -> None:
     with atomic_write(path) as aside:
         match path.suffix.lower():
             case ".csv":
-                with aside.open("w", encoding="utf-8", newline="") as file:
-                    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(rows)
+                aside.write_text(csv_text(list(rows[0]), rows), encoding="utf-8", newline="")
             case ".jsonl":
                 lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                aside.write_text("".join(lines), encoding="utf-8")
+                aside.write_text("".join(lines), encoding="utf-8", newline="")
             case _:
                 pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
 
@@ -131,18 +141,14 @@ def _check_ids(records: Sequence[Record], path: Path) -> None:
             )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give each row with the number of its line (of its row, in Parquet).
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Give each row with its place: the number of its line, or in Parquet of the row.
 
     Raises:
         DataError: The file is missing, or is not in the format of its suffix.
     """
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; expected a table ({', '.join(TABLE_SUFFIXES)}) with columns "
-            f"video and caption; for a published dataset, 'mvadapter data prepare' writes one"
-        )
-    check_suffix(path)
+    with open_ordinary(path, _KIND):
+        check_suffix(path)
     match path.suffix.lower():
         case ".csv":
             yield from _csv_rows(path)
@@ -152,77 +158,65 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield from _parquet_rows(path)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, strict=True)
-        try:
-            _check_columns(rows.fieldnames or (), f"{path}:1")
-            for row in rows:
-                _check_width(row, f"{path}:{rows.line_num}")
-                yield rows.line_num, row
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
-        except csv.Error as error:
-            raise DataError(f"{path}:{rows.line_num}: not valid CSV: {error}") from error
+def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    lines = parse_csv(read_text(path, _KIND), path, _KIND)
+    where, cells = next(lines, (f"{path}:1", []))
+    header = [unguard_cell(cell) for cell in cells]
+    found = _find_columns(header, where, path)
+    positions = [(ours, header.index(column)) for ours, column in found.items()]
+    for where, cells in lines:
+        yield where, {ours: unguard_cell(cells[position]) for ours, position in positions}
 
 
-def _check_width(row: Mapping[Any, Any], where: str) -> None:
-    # What DictReader does with a row that is too long or too short.
-    if None in row or None in row.values():
-        raise DataError(
-            f"{where}: the row has more or fewer fields than the header; put captions with a "
-            f"comma in quotes"
-        )
+def _jsonl_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    known: dict[tuple[str, ...], dict[str, str]] = {}
+    for where, row in read_json_lines(path, _KIND):
+        header = tuple(row)
+        if header not in known:
+            known[header] = _find_columns(header, where, path)
+        yield where, {ours: row[key] for ours, key in known[header].items()}
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, text in enumerate(path.read_bytes().splitlines(), start=1):
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"{path}:{line}: not valid JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{line}: expected a JSON object with {', '.join(_REQUIRED)}")
-        _check_columns(row, f"{path}:{line}")
-        yield line, row
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        header = pyarrow.parquet.read_schema(path).names
+        found = _find_columns(header, str(path), path)
+        table = pyarrow.parquet.read_table(path, columns=list(found.values()))
+        # Text that is no UTF-8 and lists whose lengths do not add up are not noticed before.
+        table.validate(full=True)
+        columns = {ours: table[column].to_pylist() for ours, column in found.items()}
+    except DataError:
+        raise
+    # Arrow raises Python's errors too, of whatever the damage leads to.
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as Parquet: {reason}") from error
-    _check_columns(table.column_names, str(path))
-    yield from enumerate(table.to_pylist(), start=1)
+    for number, cells in enumerate(zip(*columns.values(), strict=True), start=1):
+        yield f"{path}:{number}", dict(zip(columns, cells, strict=True))
 
 
-def _check_columns(columns: Any, where: str) -> None:  # noqa: ANN401 - any collection of names
-    known = (*_REQUIRED, *_OPTIONAL)
-    for column in _REQUIRED:
-        if column not in columns:
-            raise DataError(f"{where}: no column {column!r}; found {', '.join(map(str, columns))}")
-    for column in columns:
-        if column not in known and (close := get_close_matches(str(column), known, 1, cutoff=0.85)):
-            raise DataError(f"{where}: column {column!r} is not known; did you mean {close[0]!r}?")
+def _find_columns(header: Sequence[str], where: str, path: Path) -> dict[str, str]:
+    found = find_columns(header, where)
+    # A table that has our names alone leaves no doubt.
+    level = logging.DEBUG if list(header) == list(found) else logging.INFO
+    log.log(level, "%s: %s", path, describe_columns(found, header))
+    return found
 
 
 def _record(row: Mapping[str, Any], root: Path, where: str) -> Record:
-    name = _text(row, "video", where)
-    start, end = (_seconds(row, column, where) for column in ("start_seconds", "end_seconds"))
+    name = text_cell(row, "video", where)
+    start, end = (seconds_cell(row, column, where) for column in ("start_seconds", "end_seconds"))
     if start is not None and end is not None and not start < end:
         raise DataError(f"{where}: the segment must end after it starts, got {start} to {end} s")
     span = "" if start is None and end is None else f"@{start}-{end}"
     return Record(
-        id=_label(row, "id") or f"{name}{span}",
+        id=label_cell(row, "id", where) or f"{name}{span}",
         video=resolve_video(name, root, where),
         captions=(),
         start_seconds=start,
         end_seconds=end,
-        split=_label(row, "split") or "train",
-        group=_label(row, "group"),
+        split=label_cell(row, "split", where) or "train",
+        group=label_cell(row, "group", where),
     )
 
 
@@ -240,31 +234,3 @@ def resolve_video(name: str, root: Path, where: str) -> Path:
             f"data.videos) to the folder of all videos"
         )
     return path
-
-
-def _label(row: Mapping[str, Any], column: str) -> str:
-    value = row.get(column)
-    return "" if value is None else str(value).strip()
-
-
-def _text(row: Mapping[str, Any], column: str, where: str) -> str:
-    value = row.get(column)
-    of = f" for {row.get('video')!r}" if column == "caption" else ""
-    if value is None or value == "" or (isinstance(value, str) and not value.strip()):
-        raise DataError(f"{where}: empty {column}{of}")
-    if not isinstance(value, str):
-        raise DataError(f"{where}: {column} must be text{of}, got {value!r}")
-    return value.strip()
-
-
-def _seconds(row: Mapping[str, Any], column: str, where: str) -> float | None:
-    value = row.get(column)
-    if value is None or value == "":
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise DataError(f"{where}: {column} must be seconds, at least 0, got {value!r}")
-    return seconds

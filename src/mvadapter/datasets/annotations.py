@@ -6,18 +6,35 @@ Each dataset is one `Dataset` value, and one function that reads its files into 
 
 import gzip
 import hashlib
-import json
 import zlib
-from collections.abc import Callable, Iterator, KeysView
+from collections.abc import Callable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mvadapter.documents.csv_tables import parse_csv
+from mvadapter.documents.text import (
+    TABLE_BYTES,
+    DocumentKind,
+    check_size,
+    decode_text,
+    has_lone_surrogate,
+    lines_of,
+    open_ordinary,
+    read_bytes,
+)
+from mvadapter.documents.values import parse_json
 from mvadapter.errors import DataError, UnknownNameError
 from mvadapter.video.sample import Sampling
 
 Captions: TypeAlias = dict[str, tuple[str, ...]]
 """Video id -> its captions, in the order in which the files give them."""
+_KIND = DocumentKind(
+    error=DataError,
+    expected="an annotation file as it was published",
+    advice="download it again",
+    max_bytes=TABLE_BYTES,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +112,14 @@ class Dataset:
                 return split
         raise UnknownNameError(f"{self.name}: split", name, [part.name for part in self.splits])
 
+    def choose(self, names: Sequence[str]) -> list[Split]:
+        """The splits of these names, each once; all of them where none is named.
+
+        Raises:
+            UnknownNameError: There is no such split.
+        """
+        return [self.split(name) for name in dict.fromkeys(names)] or list(self.splits)
+
     def captions(self, folder: "AnnotationFolder", split: Split) -> SplitCaptions:
         """Read the captions of a split, paragraphs joined.
 
@@ -128,7 +153,7 @@ class AnnotationFolder:
         """The path of a file, or None if it is absent."""
         plain = self.path / file.name
         packed = plain.with_name(f"{file.name}.gz")
-        return next((path for path in (plain, packed) if path.is_file()), None)
+        return next((path for path in (plain, packed) if path.exists()), None)
 
     def absent(self, split: Split) -> list[str]:
         """What of a split's files is not there, and what to do about each."""
@@ -141,11 +166,12 @@ class AnnotationFolder:
             DataError: It is absent or damaged.
         """
         path = self.where(file)
-        content = path.read_bytes()
         if path.suffix != ".gz":
-            return content
+            return read_bytes(path, _KIND)
         try:
-            return gzip.decompress(content)
+            with open_ordinary(path, _KIND) as packed, gzip.open(packed) as unpacked:
+                # Bounded, because a small file may unpack to any size.
+                return check_size(unpacked.read(_KIND.max_bytes + 1), path, _KIND)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: cannot be unpacked ({error}); download it again") from error
 
@@ -166,14 +192,7 @@ class AnnotationFolder:
         Raises:
             DataError: It is absent, damaged or not UTF-8.
         """
-        content = self.content(file)
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise DataError(
-                f"{self.where(file)}:{line}: not UTF-8 text ({error.reason}); download it again"
-            ) from error
+        return decode_text(self.content(file), self.where(file), _KIND)
 
     def lines(self, file: AnnotationFile) -> Iterator[tuple[str, str]]:
         """Yield the place and the text of every line that is not empty.
@@ -182,10 +201,17 @@ class AnnotationFolder:
             DataError: The file is absent, damaged or not UTF-8.
         """
         path = self.where(file)
-        # Not splitlines(), which also breaks at characters that a caption may hold.
-        for number, line in enumerate(self.text(file).split("\n"), start=1):
+        for number, line in enumerate(lines_of(self.text(file)), start=1):
             if line.strip():
-                yield f"{path}:{number}", line.rstrip("\r")
+                yield f"{path}:{number}", line
+
+    def rows(self, file: AnnotationFile) -> list[tuple[str, list[str]]]:
+        """The place and the cells of every row of a CSV file, its header first.
+
+        Raises:
+            DataError: The file is absent, damaged or no CSV.
+        """
+        return list(parse_csv(self.text(file), self.where(file), _KIND))
 
     def json(self, file: AnnotationFile) -> Any:  # noqa: ANN401 - whatever the file holds
         """What a JSON file holds.
@@ -194,15 +220,7 @@ class AnnotationFolder:
             DataError: It is absent, damaged or not JSON.
         """
         if file not in self._parsed:
-            try:
-                self._parsed[file] = json.loads(self.text(file))
-            except json.JSONDecodeError as error:
-                place = f"{self.where(file)}:{error.lineno}"
-                raise DataError(
-                    f"{place}: not valid JSON: {error.msg}; download it again"
-                ) from error
-            except RecursionError as error:
-                raise DataError(f"{self.where(file)}: nested too deeply for JSON") from error
+            self._parsed[file] = parse_json(self.text(file), self.where(file), _KIND)
         return self._parsed[file]
 
 
@@ -232,10 +250,12 @@ class CaptionGatherer:
         """Note a caption; of a video that does not belong to the split, pass over it."""
         if video not in self._captions:
             return
-        if caption.strip():
-            self._captions[video].append(caption.strip())
-        else:
+        if not caption.strip():
             self.fault(where, f"empty caption for {video!r}")
+        elif has_lone_surrogate(caption) or "\0" in caption:
+            self.fault(where, f"the caption for {video!r} contains half a character or a NUL")
+        else:
+            self._captions[video].append(caption.strip())
 
     def fault(self, where: str, problem: str) -> None:
         """Note that something is wrong."""

@@ -94,6 +94,13 @@ class CheckReport:
         """Add problems of one kind."""
         self.problems += [DatasetProblem(kind=kind, text=text) for text in texts]
 
+    def by_kind(self) -> dict[ProblemKind, list[str]]:
+        """The problems of each kind."""
+        kinds: dict[ProblemKind, list[str]] = {}
+        for problem in self.problems:
+            kinds.setdefault(problem.kind, []).append(problem.text)
+        return kinds
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         readable = {name: part for name, part in self.splits.items() if part.found is not None}
@@ -101,6 +108,7 @@ class CheckReport:
         return {
             "splits": {name: asdict(part.found) for name, part in readable.items() if part.found},
             "problems": [str(problem) for problem in self.problems],
+            "problem_counts": {kind: len(texts) for kind, texts in self.by_kind().items()},
             "cut_captions": {name: part.num_cut for name, part in readable.items()},
             "frames": None
             if estimate is None
@@ -121,7 +129,11 @@ def count_long(captions: Sequence[str], max_tokens: int) -> int:
 
 
 def check_annotations(
-    dataset: Dataset, folder: AnnotationFolder, count_cut: CountCut = count_long
+    dataset: Dataset,
+    folder: AnnotationFolder,
+    count_cut: CountCut = count_long,
+    *,
+    splits: Sequence[str] = (),
 ) -> tuple[CheckReport, dict[str, Captions]]:
     """Check a dataset's annotation files.
 
@@ -129,16 +141,21 @@ def check_annotations(
         dataset: The dataset.
         folder: Its annotation files.
         count_cut: Counts captions that are too long: `count_long`, or `CaptionTokenizer.count_cut`.
+        splits: The splits to check; if empty, all.
 
     Returns:
         The report, and the captions of each split that can be read.
+
+    Raises:
+        UnknownNameError: There is no such split.
     """
+    chosen = dataset.choose(splits)
     report = CheckReport()
-    for file in dataset.files:
+    for file in dict.fromkeys(file for split in chosen for file in split.files):
         if folder.find(file) is not None and file.blobs:
             report.add("changed", _differences(folder, file))
     read: dict[str, Captions] = {}
-    for split in dataset.splits:
+    for split in chosen:
         expected = Counts(videos=split.num_videos, captions=split.num_captions)
         if lacks := folder.absent(split):
             report.add("absent", [f"{split.name}: {lack}" for lack in lacks])
@@ -154,7 +171,7 @@ def check_annotations(
         report.add("annotation", [f"{split.name}: {fault}" for fault in found.faults])
         report.splits[split.name] = _counted(found, expected, dataset.max_tokens, count_cut)
         report.add("count", _miscount(split.name, report.splits[split.name]))
-    for split in dataset.splits:
+    for split in chosen:
         report.add("overlap", _overlaps(split, read))
     return report, read
 

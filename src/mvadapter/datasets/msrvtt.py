@@ -4,9 +4,6 @@
 own; the full split (Xu et al. 2016) on 2,990 with all their captions.
 """
 
-import csv
-import io
-
 from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
@@ -72,21 +69,15 @@ def _rows(
     Raises:
         DataError: The file is absent, no CSV, or has other columns.
     """
-    path = folder.where(file)
-    rows = csv.DictReader(io.StringIO(folder.text(file), newline=""), strict=True)
-    try:
-        for column in columns:
-            if column not in (rows.fieldnames or ()):
-                raise DataError(f"{path}:1: no column {column!r}; download the file again")
-        found = []
-        for row in rows:
-            values = [row[column] for column in columns]
-            if None in row or None in row.values():
-                raise DataError(f"{path}:{rows.line_num}: more or fewer fields than the header")
-            found.append((f"{path}:{rows.line_num}", values))
-    except csv.Error as error:
-        raise DataError(f"{path}:{rows.line_num}: not valid CSV: {error}") from error
-    return found
+    (_, header), *rows = folder.rows(file) or [("", [])]
+    for column in columns:
+        if header.count(column) != 1:
+            problem = (
+                f"column {column!r} comes twice" if column in header else f"no column {column!r}"
+            )
+            raise DataError(f"{folder.where(file)}:1: {problem}; download the file again")
+    positions = [header.index(column) for column in columns]
+    return [(where, [cells[position] for position in positions]) for where, cells in rows]
 
 
 MSRVTT = Dataset(

@@ -83,8 +83,7 @@ def find_records(
     Raises:
         DataError: A named split is absent, a file is faulty, or a video has no file, or two.
     """
-    # A split that is named twice is read once.
-    chosen = [dataset.split(name) for name in dict.fromkeys(splits)] or list(dataset.splits)
+    chosen = dataset.choose(splits)
     absent = {part.name: "; ".join(lacks) for part in chosen if (lacks := annotations.absent(part))}
     present = [part for part in chosen if part.name not in absent]
     if absent and (splits or not present):

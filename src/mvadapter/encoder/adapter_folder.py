@@ -3,7 +3,6 @@
 It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card, ``README.md``.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 from mvadapter.adapters.base import Adapter
 from mvadapter.adapters.build import adapter_config, build_adapter
 from mvadapter.backbone.clip import Backbone
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError
@@ -28,6 +29,13 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
 FORMAT = 2
 """In format 1, copies of CLIP's weights had the names that transformers gives them."""
+
+
+_KIND = DocumentKind(
+    error=AdapterFolderError,
+    expected="the record of an adapter (JSON)",
+    advice="copy the folder again",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             hint = (
                 "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
             )
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise AdapterFolderError(
             f"{path}: not a complete safetensors file ({reason}){hint}"
         ) from error
@@ -149,12 +157,7 @@ def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], 
 
 
 def _parse_record(path: Path) -> AdapterRecord:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterFolderError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(table, dict):
-        raise AdapterFolderError(f"{path}: expected a JSON object")
+    table = read_json_object(path, _KIND)
     if table.get("format") == 1:
         raise AdapterFolderError(
             f"{path}: written by an earlier version of mvadapter (format 1, this one reads "

@@ -16,6 +16,7 @@ from mvadapter.data.splits import choose_split, split_records
 from mvadapter.datasets.annotations import Dataset
 from mvadapter.datasets.catalog import DATASETS
 from mvadapter.datasets.prepare import find_prepared
+from mvadapter.embedding.captions import look_at_captions
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.embedding.records import (
     EmbeddingOptions,
@@ -144,7 +145,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
             is_selected_on_test=training.data.splits.select_on == "test",
             num_trained_on=_count_trained(training, everything, records),
         )
-    result = replace(result, inputs=encoder.inputs)
+    report = look_at_captions(encoder.backbone.tokenizer, embedded.kept, encoder.inputs.max_tokens)
+    result = replace(result, inputs=encoder.inputs, cut=report)
     return result if other_ranks is None else compare_with(result, other_ranks, str(against))
 
 

@@ -64,7 +64,8 @@ def evaluate_scores(
         against: A file of another system's ranks on the same queries, for a paired test.
 
     Raises:
-        DataError: The matrix is empty or not square, a score is NaN, or a caption names no video.
+        DataError: The matrix is empty or not square, a score is not finite, or a caption names no
+            video.
         ConfigError: The temperature is not above 0, or the bank scores other videos.
     """
     other_ranks = None if against is None else read_rank_table(Path(against))
@@ -92,7 +93,7 @@ def evaluate_scored(
     """Rank every query and summarise the ranks.
 
     Raises:
-        DataError: A score is NaN, or a caption names no video.
+        DataError: A score is not finite, or a caption names no video.
         ConfigError: The temperature is not above 0, or the bank scores other videos.
     """
     ranked = rank_scores(

@@ -90,7 +90,7 @@ def retrieval_metrics(
         caption_video: For each caption, the index of its video.
 
     Raises:
-        DataError: The matrix is empty, a score is NaN, or a caption names no video.
+        DataError: The matrix is empty, a score is not finite, or a caption names no video.
     """
     matrix = scores if isinstance(scores, torch.Tensor) else np.asarray(scores)
     return RetrievalReport.from_ranks(retrieval_ranks(ScoreBlocks.of_matrix(matrix), caption_video))

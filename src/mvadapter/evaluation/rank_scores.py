@@ -57,7 +57,7 @@ def rank_scores(
         bank: Scores of training captions for the same videos, for QB-Norm; None leaves it out.
 
     Raises:
-        DataError: A score is NaN, or a caption names no video.
+        DataError: A score is not finite, or a caption names no video.
         ConfigError: The temperature is not above 0, or the bank scores other videos.
     """
     plain = retrieval_ranks(scores, caption_video)

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pyarrow.compute
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 from jaxtyping import Float
 
+from mvadapter.documents.csv_tables import csv_text, parse_csv, unguard_cell
+from mvadapter.documents.text import TABLE_BYTES, DocumentKind, open_ordinary, read_text
+from mvadapter.documents.values import read_json_lines
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.evaluation.bootstrap import Difference, paired_bootstrap
 from mvadapter.evaluation.metrics import RECALLS_AT
@@ -18,6 +19,12 @@ from mvadapter.evaluation.ranks import QueryRanks, expected_hits
 from mvadapter.evaluation.results import EvaluationResult
 from mvadapter.files import atomic_write
 
+_KIND = DocumentKind(
+    error=DataError,
+    expected="a file of ranks that `mvadapter evaluate` wrote",
+    advice="let `mvadapter evaluate` write it again",
+    max_bytes=TABLE_BYTES,
+)
 RANK_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SCHEMA = pyarrow.schema(
     {
@@ -98,7 +105,9 @@ def write_rank_table(path: Path, table: pyarrow.Table) -> None:
     with atomic_write(path) as aside:
         match path.suffix.lower():
             case ".csv":
-                pyarrow.csv.write_csv(table, aside)
+                aside.write_text(
+                    csv_text(table.column_names, table.to_pylist()), encoding="utf-8", newline=""
+                )
             case ".parquet":
                 pyarrow.parquet.write_table(table, aside)
             case _:
@@ -124,38 +133,45 @@ def read_rank_table(path: Path) -> pyarrow.Table:
         DataError: The file is missing, or holds no ranks.
     """
     check_rank_suffix(path)
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; expected a file of ranks that `mvadapter evaluate` wrote"
-        )
     try:
         table = _read_any(path).select(_SCHEMA.names).cast(_SCHEMA)
-    except (pyarrow.ArrowException, KeyError) as error:
-        reason = str(error).strip("'\"").splitlines()[0]
-        raise DataError(
-            f"{path}: not a file of ranks that `mvadapter evaluate` writes: {reason}"
-        ) from error
+        table.validate(full=True)
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).strip("'\"").partition("\n")[0]
+        raise _KIND.fault(path, f"not a file of ranks: {reason}") from error
     for name in _SCHEMA.names:
         if table[name].null_count:
-            raise DataError(
-                f"{path}: not a file of ranks that `mvadapter evaluate` writes: a row has no {name}"
-            )
+            raise _KIND.fault(path, f"not a file of ranks: a row has no {name}")
+        if _SCHEMA.field(name).type != pyarrow.string():
+            values = table[name].to_numpy()
+            if not (np.isfinite(values).all() and (name == "right_score" or (values >= 0).all())):
+                raise _KIND.fault(path, f"not a file of ranks: an impossible {name}")
     return table
 
 
 def _read_any(path: Path) -> pyarrow.Table:
     match path.suffix.lower():
         case ".csv":
-            return pyarrow.csv.read_csv(
-                path,
-                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-                convert_options=pyarrow.csv.ConvertOptions(column_types=_SCHEMA),
-            )
+            return _csv_table(path)
         case ".parquet":
-            return pyarrow.parquet.read_table(path)
+            with open_ordinary(path, _KIND):
+                return pyarrow.parquet.read_table(path)
         case _:
-            options = pyarrow.json.ParseOptions(explicit_schema=_SCHEMA)
-            return pyarrow.json.read_json(path, parse_options=options)
+            rows = [row for _, row in read_json_lines(path, _KIND)]
+            return pyarrow.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _csv_table(path: Path) -> pyarrow.Table:
+    lines = parse_csv(read_text(path, _KIND), path, _KIND)
+    _, names = next(lines, ("", []))
+    columns: list[list[str]] = [[] for _ in names]
+    for _, cells in lines:
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(unguard_cell(cell))
+    arrays = [pyarrow.array(column, pyarrow.string()) for column in columns]
+    return pyarrow.Table.from_arrays(arrays, names=names)
 
 
 def compare_ranks(

@@ -76,7 +76,7 @@ def retrieval_ranks(
         scores_per_block: How many scores are held at once; a caption's are never split.
 
     Raises:
-        DataError: A score is NaN, or a caption names no video.
+        DataError: A score is not finite, or a caption names no video.
     """
     owner = _check_owners(scores, caption_video)
     text_to_video, correct_scores = _rank_videos(scores, owner, scores_per_block)
@@ -95,7 +95,7 @@ def text_to_video_ranks(
     """Rank each caption's video among all videos: this direction of `retrieval_ranks` alone.
 
     Raises:
-        DataError: A score is NaN, or a caption names no video.
+        DataError: A score is not finite, or a caption names no video.
     """
     return _rank_videos(scores, _check_owners(scores, caption_video), scores_per_block)[0]
 
@@ -124,12 +124,12 @@ def _rank_videos(
     """Rank videos for every caption; also give each caption's score for its own video.
 
     Raises:
-        DataError: A score is NaN.
+        DataError: A score is not finite.
     """
     num_captions, num_videos = scores.num_captions, scores.num_videos
     better, equal, first = (torch.zeros_like(owner) for _ in range(3))
     correct_scores = torch.zeros(num_captions, dtype=torch.float64, device=scores.device)
-    is_nan = torch.zeros(num_captions, dtype=torch.bool, device=scores.device)
+    is_bad = torch.zeros(num_captions, dtype=torch.bool, device=scores.device)
     # In the order of the second walk, so that both see the very same blocks.
     for captions, rows in scores.walk(_by_video(owner), scores_per_block=scores_per_block):
         own = owner[captions]
@@ -140,10 +140,12 @@ def _rank_videos(
         equal[captions] = _count(rows == correct, dim=1) - 1
         first[captions] = torch.where(best_scores == correct, own[:, None], best[:, None])[:, 0]
         correct_scores[captions] = correct[:, 0]
-        # Of numbers with a NaN among them, it is the largest.
-        is_nan[captions] = best_scores[:, 0].isnan()
-    if bad := is_nan.nonzero().flatten().tolist():
-        raise DataError(f"scores hold NaN in {len(bad)} rows, row {bad[0]} (caption) first")
+        is_bad[captions] = ~rows.isfinite().all(dim=1)
+    if bad := is_bad.nonzero().flatten().tolist():
+        raise DataError(
+            f"scores hold NaN or infinity in {len(bad)} rows, row {bad[0]} (caption) first; they "
+            f"must be finite numbers"
+        )
     ranks = QueryRanks(
         num_better=_numpy(better),
         num_equal=_numpy(equal),

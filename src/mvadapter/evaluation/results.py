@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from mvadapter.data.records import Record
+from mvadapter.embedding.captions import CaptionReport
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.evaluation.bootstrap import Difference, Interval, bootstrap_interval
 from mvadapter.evaluation.metrics import RECALLS_AT, RetrievalMetrics
@@ -179,6 +180,8 @@ class EvaluationResult:
     """Whether the test split chose it, so that numbers on that split are too good."""
     num_trained_on: int | None = None
     """Evaluated videos that the adapter was trained on; None where that is not known."""
+    cut: CaptionReport | None = None
+    """How many captions are cut; None for scores from elsewhere."""
     dual_softmax: DualSoftmaxResult | None = None
     query_bank_norm: QueryBankResult | None = None
     against: AgainstResult | None = None
@@ -224,6 +227,8 @@ class EvaluationResult:
                 f"the adapter was trained on {self.num_trained_on} of these {self.num_videos} "
                 f"videos; its numbers on them do not hold for new videos"
             )
+        if self.cut is not None and (note := self.cut.cut_note()):
+            notes.append(note)
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -247,6 +252,7 @@ class EvaluationResult:
             "protocol": self.protocol,
             "num_videos": self.num_videos,
             "num_captions": self.num_captions,
+            "cut_captions": None if self.cut is None else self.cut.num_cut,
             "confidence_percent": self.confidence_percent,
             **self.retrieval.to_dict(),
             **{name: one.to_dict() for name, one in optional.items() if one is not None},

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mvadapter.documents.arrays import open_array
+from mvadapter.documents.text import DocumentKind
 from mvadapter.errors import DataError
+
+_KIND = DocumentKind(
+    error=DataError,
+    expected="a .npy matrix",
+    advice="write one with numpy.save",
+)
 
 
 def read_scores(path: Path) -> np.ndarray:
@@ -13,7 +21,7 @@ def read_scores(path: Path) -> np.ndarray:
     Raises:
         DataError: The file is missing, or no matrix of numbers.
     """
-    matrix = _read_array(path)
+    matrix = open_array(path, _KIND)
     if matrix.dtype.kind not in "fiu":
         raise DataError(f"{path}: scores must be numbers, got {matrix.dtype}")
     if matrix.ndim != 2:
@@ -27,21 +35,7 @@ def read_caption_video(path: Path) -> np.ndarray:
     Raises:
         DataError: The file is missing, or contains other values than integers.
     """
-    owners = _read_array(path)
+    owners = open_array(path, _KIND)
     if owners.dtype.kind not in "iu":
         raise DataError(f"{path}: videos must be integers, got {owners.dtype}")
     return owners
-
-
-def _read_array(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a .npy matrix")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: not a .npy array of numbers; write one with numpy.save"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: holds several arrays; write one alone with numpy.save")
-    return array

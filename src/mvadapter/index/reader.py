@@ -1,5 +1,6 @@
 """Queries in, moments out: what searches an index."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -16,6 +17,9 @@ Query: TypeAlias = str | AnyImage | Moment
 """What to look for: a text, a picture, or a moment of the same index."""
 Vector: TypeAlias = Float[np.ndarray, " dim"]
 
+log = logging.getLogger(__name__)
+
+_SHOWN_CHARACTERS = 100
 # A vector in float16 or bfloat16 misses unit length by less.
 _UNIT_TOLERANCE = 1e-2
 
@@ -115,11 +119,24 @@ class IndexView:
             case str():
                 if not query.strip():
                     raise ConfigError("the query is empty; describe the moment in words")
+                self._report_cut(query)
                 return self.encoder.embed_captions(query)[0].float().cpu().numpy()
             case Moment():
                 return self._mean_vector(query)
             case _:
                 return self.encoder.embed_images([query])[0].cpu().numpy()
+
+    def _report_cut(self, query: str) -> None:
+        max_tokens = self.encoder.inputs.max_tokens
+        if left_out := self.encoder.backbone.tokenizer.left_out(query, max_tokens):
+            if len(left_out) > 2 * _SHOWN_CHARACTERS:
+                left_out = f"{left_out[:_SHOWN_CHARACTERS]} ... {left_out[-_SHOWN_CHARACTERS:]}"
+            log.warning(
+                "the query is longer than the %d tokens that view %r takes; left out: %r",
+                max_tokens,
+                self.name,
+                left_out,
+            )
 
     def _find(
         self,

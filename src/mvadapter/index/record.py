@@ -13,8 +13,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import write_text
+from mvadapter.index.find import is_gone
 from mvadapter.settings import settings_from_table, table_from_settings
 
 RECORD_FILE = "index.json"
@@ -22,6 +25,11 @@ ADAPTERS_FOLDER = "adapters"
 VECTORS_FOLDER = "vectors"
 LOCK_FILE = "lock"
 _FORMAT = 1
+_KIND = DocumentKind(
+    error=IndexFolderError,
+    expected="the record of an index (JSON)",
+    advice="copy the index again or build a new one",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +83,12 @@ def read_index_record(folder: Path) -> IndexRecord:
         IndexFolderError: It is not an index folder, is damaged, or comes from a newer mvadapter.
     """
     path = folder / RECORD_FILE
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if is_gone(str(path)):
         raise IndexFolderError(
             f"{folder}: no index here ({RECORD_FILE} is missing); "
             f"create one with: mvadapter index {folder} VIDEOS... (in Python: VideoIndex.create)"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise IndexFolderError(
-            f"{path}: cannot be read as JSON ({error}); copy the index again or build a new one"
-        ) from error
-    if not isinstance(table, dict):
-        raise IndexFolderError(f"{path}: expected a JSON object; build a new index")
+        )
+    table = read_json_object(path, _KIND)
     if table.get("format") != _FORMAT:
         raise IndexFolderError(
             f"{path}: written in format {table.get('format')!r}, this mvadapter reads format "

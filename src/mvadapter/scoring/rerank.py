@@ -3,6 +3,7 @@
 Neither belongs in a plain number: report them beside it, by name.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,9 +11,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, DataError
 from mvadapter.scoring.blocks import SCORES_PER_BLOCK, ScoreBlocks
 from mvadapter.shapes import Scores
+
+# Well above any cosine, and well below cosines times the factor of a trained CLIP.
+_LARGEST_COSINE = 5.0
+# Beyond, exp() of a difference of scores is 0 in float64, and what differs becomes a tie.
+_MAX_EXPONENT = 700.0
+# Cosines reach 20 with the usual beta; as logits of a trained CLIP they reach some 600.
+_MAX_BETA_SCORE = 100.0
 
 
 def dual_softmax(scores: Scores, temperature: float) -> Scores:
@@ -28,8 +36,12 @@ def dual_softmax(scores: Scores, temperature: float) -> Scores:
             cosines, as in CLIP's loss) or as the divisor that is its reciprocal (0.01); both are
             accepted here, because a factor below 1 would make no sense for cosines.
 
+    Returns:
+        Scores in float64, in which no weight becomes 0.
+
     Raises:
-        ConfigError: ``temperature`` is not above 0.
+        ConfigError: ``temperature`` is not above 0, or cannot be meant for scores of this size.
+        DataError: A score is not finite.
     """
     return dual_softmax_over_captions(ScoreBlocks.of_matrix(scores), temperature)(scores)
 
@@ -40,31 +52,31 @@ def dual_softmax_over_captions(
     """Look at all captions' scores once, and give what weighs any of them: `dual_softmax`.
 
     Raises:
-        ConfigError: ``temperature`` is not above 0.
+        ConfigError: ``temperature`` is not above 0, or cannot be meant for scores of this size.
+        DataError: A score is not finite.
     """
     sharpness = applied_factor(temperature)
-    blocks = (rows for _, rows in scores.walk(scores_per_block=scores_per_block))
+    blocks = (
+        _checked_scores(rows, temperature)
+        for _, rows in scores.walk(scores_per_block=scores_per_block)
+    )
     log_totals = _log_totals(blocks, sharpness)
-
-    def weigh(rows: Scores) -> Scores:
-        return _weighed(rows, torch.exp(rows * sharpness - log_totals.to(rows.dtype)))
-
-    return weigh
+    return lambda rows: rows * torch.exp(rows.double() * sharpness - log_totals)
 
 
 def dual_softmax_over_videos(temperature: float) -> Callable[[Scores], Scores]:
     """Give what weighs a caption's scores by their share among that caption's: for video-to-text.
 
     Raises:
-        ConfigError: ``temperature`` is not above 0.
+        ConfigError: ``temperature`` is not above 0; or, of what is returned, cannot be meant.
     """
     sharpness = applied_factor(temperature)
-    return lambda rows: _weighed(rows, torch.softmax(rows * sharpness, dim=1))
 
+    def weigh(rows: Scores) -> Scores:
+        rows = _checked_scores(rows, temperature)
+        return rows * torch.softmax(rows * sharpness, dim=1)
 
-def _weighed(rows: Scores, weights: Scores) -> Scores:
-    # A score of minus infinity, for a pair that is out of the question, stays one.
-    return torch.where(rows.isneginf(), rows, rows * weights)
+    return weigh
 
 
 def query_bank_norm(
@@ -84,11 +96,17 @@ def query_bank_norm(
     Args:
         scores: The test captions' scores.
         bank_scores: Scores of the bank's captions for the same videos.
-        beta: Inverse temperature, on the scale of the scores (20 for cosines).
+        beta: Inverse temperature, on the scale of the scores: 20 for cosines, and 20 divided by
+            the factor for cosines times a factor.
         k: How many of a bank caption's best videos count as winning too often.
 
+    Returns:
+        Scores in float64.
+
     Raises:
-        ConfigError: ``beta`` or ``k`` is out of range, or the bank scores other videos.
+        ConfigError: ``beta`` or ``k`` is out of range or cannot be meant for scores of this size,
+            or the bank scores other videos.
+        DataError: A score is not finite.
     """
     return QueryBank.read(ScoreBlocks.of_matrix(bank_scores), beta, k).normalise(scores)
 
@@ -115,7 +133,9 @@ class QueryBank:
         """Look at the scores of all captions of the bank once.
 
         Raises:
-            ConfigError: ``beta`` or ``k`` is out of range.
+            ConfigError: ``beta`` or ``k`` is out of range, or ``beta`` cannot be meant for scores
+                of this size.
+            DataError: A score is not finite.
         """
         num_videos = bank_scores.num_videos
         if not beta > 0 or not 1 <= k <= num_videos:
@@ -127,6 +147,7 @@ class QueryBank:
 
         def blocks() -> Iterator[Tensor]:
             for _, rows in bank_scores.walk(scores_per_block=scores_per_block):
+                _check_beta(rows, beta)
                 is_hub[rows.topk(k, dim=1).indices.flatten()] = True
                 yield rows
 
@@ -136,16 +157,20 @@ class QueryBank:
         """Hold back the hubs among some captions' scores, each row on its own.
 
         Raises:
-            ConfigError: They are scores of other videos than the bank's.
+            ConfigError: They are scores of other videos than the bank's, or of another size than
+                ``beta`` is meant for.
+            DataError: A score is not finite.
         """
         if scores.shape[1] != len(self.is_hub):
             raise ConfigError(
                 f"the bank scores {len(self.is_hub)} videos, the captions {scores.shape[1]}; both "
                 f"must be scored against the same videos"
             )
-        # In the logarithm and from each row's maximum, so that no beta overflows; ranks within a
+        scores = scores.double()
+        _check_beta(scores, self.beta)
+        # In the logarithm and from each row's maximum, so that nothing overflows; ranks within a
         # row, which is what a caption asks for, stay.
-        exponents = self.beta * scores - self.log_totals.to(scores.dtype)
+        exponents = self.beta * scores - self.log_totals
         normed = torch.exp(exponents - exponents.amax(dim=1, keepdim=True))
         return torch.where(self.is_hub[scores.argmax(dim=1)][:, None], normed, scores)
 
@@ -156,15 +181,62 @@ def applied_factor(temperature: float) -> float:
     Raises:
         ConfigError: ``temperature`` is not above 0.
     """
-    if not temperature > 0:
-        raise ConfigError(f"temperature must be above 0, got {temperature}")
+    if not 0 < temperature < math.inf:
+        raise ConfigError(f"temperature must be above 0 and finite, got {temperature}")
     return max(temperature, 1 / temperature)
+
+
+def _checked_scores(rows: Scores, temperature: float) -> Scores:
+    """Give scores in float64 whose dual softmax can be meant and be computed.
+
+    Raises:
+        ConfigError: The temperature cannot be meant.
+        DataError: A score is not finite.
+    """
+    largest = _largest(rows)
+    if temperature < 1 and largest > _LARGEST_COSINE:
+        raise ConfigError(
+            f"temperature {temperature} can be a factor or its reciprocal, as scores reach "
+            f"{largest:.4g} and are no cosines; give the factor on these scores, at least 1"
+        )
+    if 2 * largest * applied_factor(temperature) > _MAX_EXPONENT:
+        raise ConfigError(
+            f"temperature {temperature} is too sharp for scores that reach {largest:.4g}; for "
+            f"cosines times a factor divide it by that factor, so that 100 becomes 1"
+        )
+    return rows.double()
+
+
+def _check_beta(rows: Scores, beta: float) -> None:
+    """Refuse a beta that is meant for scores of another size.
+
+    Raises:
+        ConfigError: It is.
+        DataError: A score is not finite.
+    """
+    largest = _largest(rows)
+    if beta * largest > _MAX_BETA_SCORE:
+        raise ConfigError(
+            f"beta={beta:g} is meant for cosines, but scores reach {largest:.4g}; divide the "
+            f"scores, or beta, by the factor on the cosines"
+        )
+
+
+def _largest(rows: Scores) -> float:
+    """The largest size of a score.
+
+    Raises:
+        DataError: A score is not finite.
+    """
+    largest = float(rows.abs().max())
+    if not math.isfinite(largest):
+        raise DataError("scores must be finite; some are NaN or infinite")
+    return largest
 
 
 def _log_totals(blocks: Iterator[Tensor], sharpness: float) -> Float[Tensor, " video"]:
     """The logarithm of each column's sum of exp(sharpness * score), over all blocks."""
-    first = next(blocks)
-    total = torch.logsumexp(first * sharpness, dim=0)
+    total = torch.logsumexp(next(blocks).double() * sharpness, dim=0)
     for rows in blocks:
-        total = torch.logaddexp(total, torch.logsumexp(rows * sharpness, dim=0))
+        total = torch.logaddexp(total, torch.logsumexp(rows.double() * sharpness, dim=0))
     return total

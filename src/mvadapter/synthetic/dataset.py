@@ -5,8 +5,6 @@ caption that then is true. Both hold the same frames, so nothing that pools fram
 order can distinguish them.
 """
 
-import csv
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -20,14 +18,22 @@ import numpy as np
 
 from mvadapter.data.records import Record
 from mvadapter.data.table import read_table
-from mvadapter.errors import ConfigError
+from mvadapter.documents.csv_tables import csv_text
+from mvadapter.documents.text import DocumentKind, read_text
+from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import atomic_write, write_text
-from mvadapter.settings import table_from_settings
+from mvadapter.settings import check_range, table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
+_MAX_TWINS = 100_000
+_KIND = DocumentKind(
+    error=DataError,
+    expected="the settings of drawn videos (JSON)",
+    advice="delete it to draw them again",
+)
 
 
 _DRAWN = "drawn.json"
@@ -48,8 +54,8 @@ class SyntheticSettings:
 
     def __post_init__(self) -> None:
         for setting in ("train_twins", "test_twins"):
-            if getattr(self, setting) < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+            check_range(setting, getattr(self, setting), 1, _MAX_TWINS)
+        check_range("seed", self.seed, 0, 2**63 - 1)
         if not self.needs or len(set(self.needs)) < len(self.needs):
             raise ConfigError(f"needs must name some of {', '.join(NEEDS)}, each once")
 
@@ -61,7 +67,7 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
         OSError: The folder cannot be written to.
     """
     content, done = json.dumps(table_from_settings(settings)), folder / _DRAWN
-    if not (done.is_file() and done.read_text(encoding="utf-8") == content):
+    if not (done.exists() and read_text(done, _KIND) == content):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
             videos = synthetic_videos(
@@ -119,16 +125,14 @@ def write_videos(videos: Sequence[SyntheticVideo], folder: Path, part: Part) -> 
     Raises:
         OSError: The folder cannot be written to.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "caption", "split", "group"])
+    rows = []
     for number, video in enumerate(videos):
         name = f"{part}/{number:04d}-{video.need}.mp4"
         write_video(folder / name, video.draw(), _FRAMES_PER_SECOND)
         twins = min(video.caption, reverse_caption(video.caption))
-        table.writerow([name, video.caption, part, twins])
+        rows.append({"video": name, "caption": video.caption, "split": part, "group": twins})
     path = _table_path(folder, part)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(list(rows[0]), rows))
     return path
 
 

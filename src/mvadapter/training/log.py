@@ -2,11 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mvadapter.documents.text import TABLE_BYTES, DocumentKind, read_bytes
+from mvadapter.documents.values import parse_json
+from mvadapter.errors import TrainingError
 from mvadapter.files import write_text
 
 try:
@@ -15,6 +18,14 @@ except ImportError:
     _HAS_TENSORBOARD = False
 else:
     _HAS_TENSORBOARD = True
+
+_FILE = "log.jsonl"
+_KIND = DocumentKind(
+    error=TrainingError,
+    expected="the log of a run (JSONL)",
+    advice="move it away; the run continues without it",
+    max_bytes=TABLE_BYTES,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -28,9 +39,8 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        path = folder / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if _step_of(line) < first_step]
+        path = folder / _FILE
+        kept = [line for line, row in _rows(path) if row["step"] < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._events: SummaryWriter | None = None
@@ -74,9 +84,24 @@ class RunLog:
                 self._events.add_scalar(f"{group}/{name}", value, step)
 
 
-def _step_of(line: str) -> float:
-    """The step of a line; a line that a crash cut short is never kept."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+def read_losses(folder: Path) -> dict[int, float]:
+    """The loss of each step in the log of a run, without steps that were left out.
+
+    Raises:
+        TrainingError: The log cannot be read.
+    """
+    rows = [row for _, row in _rows(folder / _FILE)]
+    return {row["step"]: row["loss"] for row in rows if isinstance(row.get("loss"), float)}
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the lines of a log with their content, without lines that a crash damaged."""
+    if not path.exists():
+        return
+    for line in read_bytes(path, _KIND).split(b"\n"):
+        try:
+            row = parse_json(line, path, _KIND)
+        except TrainingError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            yield line.decode(), row

@@ -4,6 +4,8 @@ The output folder holds the best adapter so far, always complete, and beside it 
 with the log (``log.jsonl``, ``tensorboard/``) and the state from which a stopped run continues.
 """
 
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -17,11 +19,12 @@ import torch
 from mvadapter.adapters.build import build_adapter
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.precision import Precision, choose_precision
-from mvadapter.data.batches import Pair, epoch_batches
+from mvadapter.data.batches import Pair
 from mvadapter.data.frame_reader import FoundFrames, FrameReader
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import Parts, split_records
+from mvadapter.embedding.captions import CaptionReport, look_at_captions
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
@@ -31,16 +34,21 @@ from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
 from mvadapter.isolation import Isolation
-from mvadapter.training.log import RunLog
+from mvadapter.training.log import RunLog, read_losses
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
+from mvadapter.training.schedule import Schedule
 from mvadapter.training.state import Progress, read_progress, restore_state, save_state
 from mvadapter.training.step import take_step
 from mvadapter.unfinished import remove_abandoned
 
+log = logging.getLogger(__name__)
+
 _SAVE_EVERY_SECONDS = 60.0
 # Decoded frames of the training and the selection part that stay in memory.
 _CACHE_BYTES = 4 * 2**30
+# Where all embeddings are the same, the loss is that of guessing but for rounding.
+_NEAR_GUESSING = 0.02
 _RECALLS = ("recall_at_1", "recall_at_5", "recall_at_10")
 
 
@@ -81,6 +89,20 @@ class TrainingResult:
     """Videos that gave no frames: record id -> reason."""
     missing: dict[str, int]
     """Videos of the train split that had no file when the table was prepared -> their captions."""
+    captions: CaptionReport
+    """What of the captions that train is cut or the same."""
+    is_collapsed: bool = False
+    """Whether the loss of the last epoch stayed at that of guessing."""
+
+    def notes(self) -> list[str]:
+        """What a reader of the metrics must know."""
+        if not self.is_collapsed:
+            return []
+        return [
+            "the run has collapsed: the loss of its last epoch is that of guessing (the logarithm "
+            "of the batch size), so that the adapter tells no videos apart; lower "
+            "train.learning_rate, or use another method"
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -94,6 +116,9 @@ class TrainingResult:
             "precision": self.precision,
             "missing": list(self.missing),
             "skipped": self.skipped,
+            "cut_captions": self.captions.num_cut,
+            "equal_captions": self.captions.num_equal,
+            "is_collapsed": self.is_collapsed,
         }
 
 
@@ -142,14 +167,6 @@ def _train(recipe: Recipe, parts: Parts, folder: Path, options: RunOptions) -> T
     return _Run(recipe, parts, encoder, folder, options).go()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    epoch: int
-    """Counted from 1."""
-    batch: list[Pair]
-    is_last_of_epoch: bool
-
-
 class _Run:
     """One training run: its encoder, optimiser and progress."""
 
@@ -181,32 +198,39 @@ class _Run:
         remove_abandoned(self._state_path.parent)
         self._parameters = encoder.trainable_parameters()
         self._optimizer = build_optimizer(encoder, recipe.train)
-        size, seed = recipe.train.batch_size, recipe.train.seed
-        self._steps = [
-            _Step(epoch=epoch, batch=batch, is_last_of_epoch=position == len(batches))
-            for epoch in range(1, recipe.train.epochs + 1)
-            for batches in [epoch_batches(parts.train, size, seed=seed, epoch=epoch)]
-            for position, batch in enumerate(batches, start=1)
-        ]
+        self._schedule = Schedule(
+            parts.train,
+            batch_size=recipe.train.batch_size,
+            epochs=recipe.train.epochs,
+            seed=recipe.train.seed,
+        )
+        self._num_steps = len(self._schedule)
+        self._captions = look_at_captions(
+            encoder.backbone.tokenizer, parts.train, recipe.inputs.max_tokens
+        )
         self._progress = self._begin_or_resume()
         self._saved_at = time.monotonic()
 
     def go(self) -> TrainingResult:
         """Train to the end, or until asked to stop."""
         progress = self._progress
-        if progress.step < len(self._steps):
+        if progress.step < self._num_steps:
             # Rather than a run of empty steps.
             _check_readable(self._train_frames, self._parts.train)
-        todo = self._steps[progress.step :]
-        frames = self._train_frames.read(pair.record for step in todo for pair in step.batch)
-        with RunLog(self._folder / "run", progress.step) as log, closing(frames):
+            for note in filter(None, (self._captions.cut_note(), self._equal_note())):
+                log.warning("%s", note)
+        todo = self._schedule.steps(progress.step)
+        ahead = self._schedule.steps(progress.step)
+        frames = self._train_frames.read(pair.record for step in ahead for pair in step.batch)
+        with RunLog(self._folder / "run", progress.step) as run_log, closing(frames):
             for step in todo:
                 loss = self._take(step.batch, list(islice(frames, len(step.batch))))
-                log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=self._rate())
+                rate = self._rate()
+                run_log.step(progress.step, epoch=step.epoch, loss=loss, learning_rate=rate)
                 progress.step += 1
-                self._options.on_step(progress.step, len(self._steps), loss)
+                self._options.on_step(progress.step, self._num_steps, loss)
                 if step.is_last_of_epoch:
-                    self._end_epoch(step.epoch, log)
+                    self._end_epoch(step.epoch, run_log)
                 if self._stops_here():
                     break
         return self._result()
@@ -249,6 +273,7 @@ class _Run:
                 captions,
                 precision=self._progress.precision,
                 max_gradient_norm=settings.max_gradient_norm,
+                mask_equal_captions=settings.mask_equal_captions,
             )
         except DivergedError as error:
             raise DivergedError(
@@ -256,11 +281,11 @@ class _Run:
                 f"{settings.learning_rate}) or set precision to 'float32'"
             ) from None
 
-    def _end_epoch(self, epoch: int, log: RunLog) -> None:
+    def _end_epoch(self, epoch: int, run_log: RunLog) -> None:
         """Measure on the selection part, keep the adapter if it is the best, save the state."""
         progress = self._progress
         metrics = selection_metrics(self._evaluate()) if self._parts.selection else {}
-        log.epoch(progress.step - 1, epoch=epoch, metrics=metrics)
+        run_log.epoch(progress.step - 1, epoch=epoch, metrics=metrics)
         best = progress.best_metrics
         # With nothing to choose by, the last one is the best.
         if not (metrics and best) or selection_score(metrics) > selection_score(best):
@@ -305,21 +330,40 @@ class _Run:
         self._saved_at = time.monotonic()
 
     def _rate(self) -> float:
-        return learning_rate(self._progress.step, len(self._steps), self._recipe.train)
+        return learning_rate(self._progress.step, self._num_steps, self._recipe.train)
 
     def _result(self) -> TrainingResult:
         progress = self._progress
+        is_finished = progress.step == self._num_steps
         return TrainingResult(
             folder=self._folder,
-            is_finished=progress.step == len(self._steps),
+            is_finished=is_finished,
             step=progress.step,
-            num_steps=len(self._steps),
+            num_steps=self._num_steps,
             best_epoch=progress.best_epoch,
             precision=progress.precision,
             metrics=progress.best_metrics,
             skipped=progress.skipped,
             missing=missing_captions(self._recipe.table, self._recipe.data.train_split),
+            captions=self._captions,
+            is_collapsed=is_finished and self._is_collapsed(),
         )
+
+    def _equal_note(self) -> str | None:
+        if self._recipe.train.mask_equal_captions:
+            return None
+        return self._captions.equal_note()
+
+    def _is_collapsed(self) -> bool:
+        """Whether the loss of every step of the last epoch, as logged, is that of guessing."""
+        losses = read_losses(self._folder / "run")
+        first = self._num_steps - self._schedule.last_length
+        shares = [
+            losses[number] / math.log(len(step.batch))
+            for number, step in enumerate(self._schedule.steps(first), start=first)
+            if number in losses
+        ]
+        return bool(shares) and max(abs(share - 1) for share in shares) < _NEAR_GUESSING
 
 
 def selection_metrics(report: RetrievalReport) -> dict[str, float]:

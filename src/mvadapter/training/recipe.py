@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,19 @@ from mvadapter.data.folder import find_table, read_records
 from mvadapter.data.records import Record
 from mvadapter.data.splits import SelectOn, SplitSettings
 from mvadapter.datasets.annotations import Dataset
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_toml
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError, UnknownNameError
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.settings import check_range, settings_from_table, table_from_settings
 from mvadapter.synthetic.dataset import SyntheticSettings, synthetic_records
 
 _SYNTHETIC = "synthetic"
+_MAX_EPOCHS = 10_000
+_MAX_BATCH = 1_000_000
 # For `mvadapter compare`, which reads the same file.
 _OTHER_TABLES = ("compare",)
+_KIND = DocumentKind(error=ConfigError, expected="a recipe (TOML)", advice="correct the recipe")
 FREE_SETTINGS = ("data.path", "data.videos", "train.gradient_checkpointing")
 """Settings that may differ when a run is resumed: the paths of the data (their content has a
 fingerprint), and what saves memory without changing the result."""
@@ -77,6 +81,9 @@ class TrainSettings:
     """Share of all steps in which the learning rate rises; then it falls along a cosine to 0."""
     max_gradient_norm: float = 1.0
     """Longer gradients, over all weights together, are scaled down to this norm."""
+    mask_equal_captions: bool = False
+    """Whether videos with the same caption are left out of each other's negatives. They are in many
+    published datasets, and no paper leaves them out."""
     seed: int = 0
     """Decides the adapter's first weights and the order of the data: the same bits again, for one
     precision on one machine."""
@@ -90,14 +97,9 @@ class TrainSettings:
     """What chooses the best epoch. "test" is what many papers did; results are marked with it."""
 
     def __post_init__(self) -> None:
-        for setting in ("epochs", "batch_size"):
-            minimum = 2 if setting == "batch_size" else 1
-            if getattr(self, setting) < minimum:
-                raise ConfigError(
-                    f"{setting} must be at least {minimum}, got {getattr(self, setting)}"
-                )
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        check_range("epochs", self.epochs, 1, _MAX_EPOCHS)
+        check_range("batch_size", self.batch_size, 2, _MAX_BATCH)
+        check_range("seed", self.seed, 0, 2**63 - 1)
         for setting in ("learning_rate", "max_gradient_norm"):
             if not 0 < getattr(self, setting) < math.inf:
                 raise ConfigError(
@@ -226,12 +228,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: It is missing or not TOML.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ConfigError(f"{path}: no such recipe; expected a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    tables = read_toml(path, _KIND)
     data = tables.get("data", {})
     for key in ("path", "videos"):
         value = data.get(key) if isinstance(data, dict) else None

@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mvadapter.backbone.precision import Precision
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import parse_json
 from mvadapter.errors import TrainingError
 from mvadapter.files import atomic_write
 
@@ -31,6 +33,14 @@ class Progress:
     best_metrics: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Videos that gave no frames: record id -> reason."""
+
+
+def _kind(path: Path) -> DocumentKind:
+    return DocumentKind(
+        error=TrainingError,
+        expected="the state of a run",
+        advice=f"delete {path.parent} to start over",
+    )
 
 
 def save_state(
@@ -61,7 +71,8 @@ def read_progress(path: Path) -> Progress:
     """
     try:
         with safe_open(path, "pt") as file:
-            return Progress(**json.loads(file.metadata()["progress"]))
+            text = file.metadata()["progress"]
+        return Progress(**parse_json(text, path, _kind(path)))
     except TypeError as error:
         raise TrainingError(
             f"{path}: another version of mvadapter wrote it; delete {path.parent} to start over"

@@ -27,7 +27,7 @@ def _within_memory() -> Iterator[None]:
 
 
 @_within_memory()
-def take_step(
+def take_step(  # noqa: PLR0913 - what a step needs, and two settings of a recipe
     encoder: Encoder,
     optimizer: torch.optim.Optimizer,
     frames: list[FrameBytes],
@@ -35,6 +35,7 @@ def take_step(
     *,
     precision: Precision,
     max_gradient_norm: float,
+    mask_equal_captions: bool = False,
 ) -> float:
     """Take one step of the optimiser and give the loss before it.
 
@@ -45,6 +46,8 @@ def take_step(
         captions: One for each video, in the same order.
         precision: Of the tensor arithmetic; the loss and the weights are float32.
         max_gradient_norm: Longer gradients, over all weights together, are scaled down to it.
+        mask_equal_captions: Whether videos with the same caption are no wrong answers for each
+            other.
 
     Raises:
         DivergedError: The loss or its gradient is no longer a number.
@@ -56,7 +59,13 @@ def take_step(
     with autocast(device, precision):
         videos = encoder.embed_videos(pixels, frame_mask)
         texts = encoder.embed_tokens(token_ids.to(device), token_mask.to(device))
-    loss = symmetric_info_nce(texts, videos, encoder.log_temperature.exp())
+    temperature = encoder.log_temperature.exp()
+    if mask_equal_captions:
+        # As the encoder sees them: cut, and in lower case where the CLIP has no other.
+        is_same = (token_ids[:, None] == token_ids).all(dim=-1)
+        loss = symmetric_info_nce(texts, videos, temperature, is_same)
+    else:
+        loss = symmetric_info_nce(texts, videos, temperature)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, TypeAlias, assert_never, get_args
 
-from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.errors import UnknownNameError
+from mvadapter.settings import MAX_POSITIONS, check_range
 
 Sampling: TypeAlias = Literal["uniform", "head", "tail", "left-edge"]
 """How frames are chosen; `choose_frames` describes each name."""
@@ -20,11 +21,10 @@ def check_sampling(num_frames: int, sampling: Sampling) -> None:
     """Refuse a number of frames or a name of a sampling that cannot be meant.
 
     Raises:
-        ConfigError: `num_frames` is below 1.
+        ConfigError: `num_frames` is below 1, or more than any model takes.
         UnknownNameError: `sampling` is none of the four names.
     """
-    if num_frames < 1:
-        raise ConfigError(f"num_frames must be at least 1, got {num_frames}")
+    check_range("num_frames", num_frames, 1, MAX_POSITIONS)
     if sampling not in get_args(Sampling):
         raise UnknownNameError("sampling", sampling, get_args(Sampling))
 

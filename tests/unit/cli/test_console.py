@@ -68,7 +68,7 @@ def test_what_the_library_logs_is_printed_in_one_line(capfd):
         log.warning("odd")
     log.info("not shown")
 
-    assert capfd.readouterr().err == "read a\\nb\nwarning: odd\n"
+    assert capfd.readouterr().err == "note: read a\\nb\nnote: odd\n"
 
 
 def test_no_other_place_of_the_package_prints():

@@ -130,7 +130,7 @@ def test_a_record_that_takes_too_long_is_an_error_of_its_video(records, monkeypa
     monkeypatch.setattr(
         Processes, "run", lambda _self, item: item.lost("took more than 5 s to decode")
     )
-    reader = FrameReader(records, SETTINGS, isolation=Isolation(max_seconds=5))
+    reader = FrameReader(records, SETTINGS, isolation=Isolation(max_seconds=5.0))
 
     (found,) = reader.read([0])
 

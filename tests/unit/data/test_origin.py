@@ -64,9 +64,17 @@ def test_a_changed_table_is_not_taken_for_the_prepared_one(table):
         read_table(table)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"dataset": 3})])
-def test_a_damaged_origin_is_refused(table, text):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "expected a JSON object, got a list"),
+        ("{}", "dataset: field required"),
+        (json.dumps({"dataset": 3}), "dataset: input should be a valid string"),
+    ],
+)
+def test_a_damaged_origin_is_refused(table, text, problem):
     table.with_name("t.csv.origin.json").write_text(text)
 
-    with pytest.raises(DataError, match=r"t\.csv\.origin\.json: cannot be read .* prepare' again"):
+    with pytest.raises(DataError, match=rf"t\.csv\.origin\.json: {problem}.* prepare' again"):
         read_table(table)

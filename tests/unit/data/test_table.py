@@ -84,7 +84,8 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, name):
     [
         ("video,caption\na.mp4,\n", r"t\.csv:2: empty caption for 'a\.mp4'"),
         ("video,caption\n,one\n", r"t\.csv:2: empty video"),
-        ("video,text\na.mp4,one\n", r"t\.csv:1: no column 'caption'; found video, text"),
+        ("video,title\na.mp4,one\n", r"t\.csv:1: no column 'caption'; found video, title"),
+        ("video;caption\na.mp4;one\n", r"t\.csv:1: no column 'video'; .* not with ';'"),
         ("video,caption,start_second\na.mp4,one,1\n", "did you mean 'start_seconds'"),
         ("video,caption\na.mp4,one,two\n", r"t\.csv:2: the row has more or fewer fields"),
         ("video,caption\na.mp4\n", r"t\.csv:2: the row has more or fewer fields"),

@@ -14,6 +14,7 @@ from mvadapter.datasets.annotations import AnnotationFolder
 from mvadapter.datasets.catalog import DATASETS
 from mvadapter.datasets.check import check_annotations, check_videos, count_long
 from mvadapter.datasets.find import VideoFiles
+from mvadapter.errors import UnknownNameError
 
 MSRVTT = dataclasses.replace(DATASETS["msrvtt"], num_frames=4)
 
@@ -209,3 +210,23 @@ def test_a_report_as_plain_values_has_the_splits_that_can_be_read(annotations):
     assert result["splits"]["1k-A"] == {"videos": 2, "captions": 2}
     assert any(problem.startswith("absent: train-7k: ") for problem in result["problems"])
     assert result["frames"] is None
+
+
+def test_single_splits_can_be_checked(annotations):
+    report, captions = check_annotations(MSRVTT, AnnotationFolder(annotations), splits=["1k-A"])
+
+    assert list(report.splits) == list(captions) == ["1k-A"]
+    assert not any("train" in problem.text for problem in report.problems)
+    with pytest.raises(UnknownNameError, match="msrvtt: split '1kA' is not known"):
+        check_annotations(MSRVTT, AnnotationFolder(annotations), splits=["1kA"])
+
+
+def test_problems_are_counted_by_kind(annotations):
+    (annotations / "MSRVTT_val.full.csv").unlink()
+
+    report, _ = check_annotations(MSRVTT, AnnotationFolder(annotations))
+
+    counts = report.to_dict()["problem_counts"]
+    assert counts == {kind: len(texts) for kind, texts in report.by_kind().items()}
+    assert counts["absent"] == 1
+    assert sum(counts.values()) == len(report.problems)

@@ -129,7 +129,7 @@ def test_weights_from_elsewhere_are_refused(folder):
 def test_a_record_that_is_no_json_is_refused(folder):
     (folder / "adapter_config.json").write_text("{")
 
-    with pytest.raises(AdapterFolderError, match="cannot be read as JSON"):
+    with pytest.raises(AdapterFolderError, match="not valid JSON"):
         load_adapter(folder)
 
 

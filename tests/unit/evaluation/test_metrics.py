@@ -146,7 +146,7 @@ def test_nan_is_refused_with_its_row():
     scores = torch.zeros(3, 3)
     scores[1, 2] = torch.nan
 
-    with pytest.raises(DataError, match=r"NaN in 1 rows, row 1 \(caption\) first"):
+    with pytest.raises(DataError, match=r"NaN or infinity in 1 rows, row 1 \(caption\) first"):
         retrieval_metrics(scores, range(3))
 
 

@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 
@@ -98,7 +99,7 @@ def test_a_file_that_holds_no_ranks_is_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(
-        DataError, match=f"{name}: not a file of ranks that `mvadapter evaluate` writes: .+"
+        DataError, match=f"{name}.*: .+; (let `mvadapter evaluate` write it again|save it as UTF-8)"
     ):
         read_rank_table(tmp_path / name)
 
@@ -156,3 +157,43 @@ def test_the_best_own_caption_may_be_another_one():
 def test_results_of_other_queries_are_not_compared(other, message):
     with pytest.raises(DataError, match=message):
         compare_ranks(made_table(), made_table(**other), confidence_percent=95.0)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_formulas_in_captions_and_ids_are_read_as_they_were(tmp_path, suffix):
+    table = made_table(
+        captions=['=HYPERLINK("http://x")', "'=x", "-1"], videos=("@a.mp4", "+b.mp4")
+    )
+
+    write_rank_table(tmp_path / f"ranks{suffix}", table)
+
+    assert read_rank_table(tmp_path / f"ranks{suffix}").equals(table)
+
+
+def test_no_text_of_a_rank_file_is_a_formula_and_numbers_stay_numbers(tmp_path):
+    table = made_table(-SCORES, captions=["=1+1", "@x", "\tx"], videos=("+a", "-b"))
+
+    write_rank_table(tmp_path / "ranks.csv", table)
+
+    with (tmp_path / "ranks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name in ("query", "right", "first"):
+            assert row[name][0] == "'"
+        assert float(row["right_score"]) < 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("rank", "nan"), ("rank", "inf"), ("num_better", "-1"), ("right_score", "nan")],
+)
+def test_impossible_numbers_are_refused(tmp_path, column, value):
+    write_rank_table(tmp_path / "ranks.csv", made_table())
+    with (tmp_path / "ranks.csv").open(newline="") as file:
+        header, first, *rest = csv.reader(file)
+    first[header.index(column)] = value
+    with (tmp_path / "ranks.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, first, *rest])
+
+    with pytest.raises(DataError, match=f"not a file of ranks: an impossible {column}"):
+        read_rank_table(tmp_path / "ranks.csv")

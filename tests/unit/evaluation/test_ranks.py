@@ -10,7 +10,7 @@ from made_scores import scores_with_ties
 from mvadapter import retrieval_metrics
 from mvadapter.errors import DataError
 from mvadapter.evaluation.metrics import RetrievalReport
-from mvadapter.evaluation.ranks import retrieval_ranks, text_to_video_ranks
+from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.scoring.blocks import ScoreBlocks
 
 DIRECTIONS = ("text_to_video", "video_to_text", "video_to_text_all_captions")
@@ -159,18 +159,14 @@ def test_a_matrix_in_a_file_is_ranked_where_it_lies(tmp_path):
     assert_identical(ranks, retrieval_ranks(ScoreBlocks.of_matrix(scores), owners))
 
 
-def test_infinite_scores_are_ranked():
-    scores = torch.tensor([[torch.inf, 0.0], [-torch.inf, -torch.inf]])
-
-    assert text_to_video_ranks(ScoreBlocks.of_matrix(scores), [0, 1]).ranks.tolist() == [1.0, 1.5]
-
-
-@given(st.integers(1, 20))
-def test_nan_is_refused_with_its_first_row_whatever_the_blocks(scores_per_block):
+@given(st.integers(1, 20), st.sampled_from([torch.nan, torch.inf, -torch.inf]))
+def test_what_is_not_finite_is_refused_with_its_first_row_whatever_the_blocks(
+    scores_per_block, bad
+):
     scores = torch.zeros(4, 3)
-    scores[1, 2] = scores[3, 0] = torch.nan
+    scores[1, 2] = scores[3, 0] = bad
 
-    with pytest.raises(DataError, match=r"NaN in 2 rows, row 1 \(caption\) first"):
+    with pytest.raises(DataError, match=r"NaN or infinity in 2 rows, row 1 \(caption\) first"):
         retrieval_ranks(
             ScoreBlocks.of_matrix(scores), [2, 1, 0, 0], scores_per_block=scores_per_block
         )

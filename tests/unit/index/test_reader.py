@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvadapter.errors import ConfigError
+from mvadapter.errors import ConfigError, DataError
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import pad_frames, to_pixels
 from tolerances import rounding
@@ -188,3 +188,24 @@ def test_a_vector_of_another_length_is_refused(view):
         view.search_vector(vector * 2)
     with pytest.raises(ConfigError, match="vector must have"):
         view.search_vector(vector[:-1])
+
+
+def test_the_end_of_a_query_that_is_left_out_is_reported(index, videos, caplog):
+    index.add(videos / "0.mp4")
+    view = index.view()
+    query = "a red circle " * 40 + "at the very end"
+
+    view.search(query)
+    view.search("a red circle")
+
+    assert len(caplog.messages) == 1
+    max_tokens = view.encoder.inputs.max_tokens
+    assert f"the query is longer than the {max_tokens} tokens that view" in caplog.messages[0]
+    assert "left out: " in caplog.messages[0]
+
+
+def test_half_a_character_in_a_query_is_one_line(index, videos):
+    index.add(videos / "0.mp4")
+
+    with pytest.raises(DataError, match="contains half a character"):
+        index.view().search("a cat \udcff")

@@ -381,7 +381,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
     ("text", "message"),
     [
         (None, "no index here (index.json is missing); create one with: mvadapter index"),
-        ("{", "cannot be read as JSON"),
+        ("{", "not valid JSON"),
         ("[]", "expected a JSON object"),
         ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
         ('{"format": 1, "colour": "red"}', "setting 'colour' is not known"),

@@ -121,7 +121,7 @@ def test_what_a_recipe_cannot_say_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_recipe_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no such recipe"):
+    with pytest.raises(ConfigError, match="no such file; expected a recipe"):
         read_recipe(tmp_path / "nowhere.toml")
 
 

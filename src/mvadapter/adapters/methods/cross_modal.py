@@ -13,6 +13,7 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter
 from mvadapter.backbone.towers import quick_gelu
 from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_WIDTH, check_range
 from mvadapter.shapes import Tokens
 
 CrossModalSites: TypeAlias = Literal["attention-and-mlp", "mlp"]
@@ -43,8 +44,7 @@ class CrossModalAdapterConfig(BottleneckConfig):
     def __post_init__(self) -> None:
         # Not super(): slots make a new class, which the zero-argument form does not find.
         BottleneckConfig.__post_init__(self)
-        if self.num_shared < 1:
-            raise ConfigError(f"num_shared must be at least 1, got {self.num_shared}")
+        check_range("num_shared", self.num_shared, 1, MAX_WIDTH)
 
     def build(self, backbone: Backbone) -> "CrossModalAdapter":
         """Make the untrained adapter."""

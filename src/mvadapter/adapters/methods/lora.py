@@ -12,6 +12,7 @@ from mvadapter.adapters.base import Adapter, MethodConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import AttentionProjection, BlockAdapter
 from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_WIDTH, check_range
 from mvadapter.shapes import Tokens
 
 LoraForm: TypeAlias = Literal["fused", "separate"]
@@ -35,10 +36,9 @@ class LoraConfig(MethodConfig):
     (TempMe, Shen et al. 2025). ``separate``: each has its own (CLIP-LoRA, Zanella et al. 2024)."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank must be at least 1, got {self.rank}")
-        if not self.alpha > 0:
-            raise ConfigError(f"alpha must be above 0, got {self.alpha}")
+        check_range("rank", self.rank, 1, MAX_WIDTH)
+        if not 0 < self.alpha < math.inf:
+            raise ConfigError(f"alpha must be above 0 and finite, got {self.alpha}")
         if not self.targets or len(set(self.targets)) < len(self.targets):
             raise ConfigError(
                 f"targets must name some of {', '.join(get_args(AttentionProjection))}, each once, "

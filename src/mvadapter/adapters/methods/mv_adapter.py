@@ -31,6 +31,7 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
 from mvadapter.backbone.towers import quick_gelu
 from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_POSITIONS, MAX_WIDTH, check_range
 from mvadapter.shapes import TokenMask, Tokens
 
 Depth: TypeAlias = Literal["bottleneck", "transformer", "calibration"]
@@ -41,6 +42,9 @@ PositionInit: TypeAlias = Literal["authors", "wide"]
 # DEPARTS: "wide" is ours and the default. With the authors' 0.01 short training cannot distinguish
 # a video from its reversal (docs/study.md, "How far this carries").
 _POSITION_STD: dict[PositionInit, float] = {"authors": 0.01, "wide": 1.0}
+
+
+_MAX_TERMS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +105,13 @@ class MvAdapterConfig(MethodConfig):
     recipes do so, and their paper does not mention it. DEPARTS: without decay."""
 
     def __post_init__(self) -> None:
-        for setting in (
-            "num_frames", "max_tokens", "bottleneck_width", "num_heads", "calibration_width",
-            "factor_dim", "kronecker_terms",
-        ):  # fmt: skip
-            if getattr(self, setting) < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
-        if not self.scale > 0:
-            raise ConfigError(f"scale must be above 0, got {self.scale}")
+        for setting in ("num_frames", "max_tokens"):
+            check_range(setting, getattr(self, setting), 1, MAX_POSITIONS)
+        for setting in ("bottleneck_width", "num_heads", "calibration_width", "factor_dim"):
+            check_range(setting, getattr(self, setting), 1, MAX_WIDTH)
+        check_range("kronecker_terms", self.kronecker_terms, 1, _MAX_TERMS)
+        if not 0 < self.scale < math.inf:
+            raise ConfigError(f"scale must be above 0 and finite, got {self.scale}")
         if self.bottleneck_width % self.num_heads:
             raise ConfigError(
                 f"num_heads ({self.num_heads}) must divide bottleneck_width "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mvadapter.adapters.base import Adapter, MethodConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter, FrameLayout
-from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_POSITIONS, check_range
 from mvadapter.shapes import TokenMask, Tokens
 
 _Longer: TypeAlias = Float[Tensor, "image_or_caption longer width"]
@@ -34,8 +34,7 @@ class PromptsConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         for setting in ("num_video", "num_prefix", "num_suffix"):
-            if getattr(self, setting) < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+            check_range(setting, getattr(self, setting), 1, MAX_POSITIONS)
 
     def build(self, backbone: Backbone) -> "Prompts":
         """Make the untrained adapter."""

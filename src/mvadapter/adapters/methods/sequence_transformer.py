@@ -10,9 +10,11 @@ from mvadapter.adapters.base import Adapter, MethodConfig
 from mvadapter.adapters.parts.transformer import TransformerBlock
 from mvadapter.backbone.clip import Backbone
 from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_POSITIONS, check_range
 from mvadapter.shapes import FrameEmbeddings, FrameMask
 
 _HEAD_WIDTH = 64
+_MAX_LAYERS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +30,8 @@ class SequenceTransformerConfig(MethodConfig):
     """The most frames of a video: the length of the table of positions."""
 
     def __post_init__(self) -> None:
-        for setting in ("num_layers", "num_positions"):
-            if getattr(self, setting) < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {getattr(self, setting)}")
+        check_range("num_layers", self.num_layers, 1, _MAX_LAYERS)
+        check_range("num_positions", self.num_positions, 1, MAX_POSITIONS)
 
     def build(self, backbone: Backbone) -> "SequenceTransformer":
         """Make the untrained adapter."""

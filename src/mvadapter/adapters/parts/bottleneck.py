@@ -12,6 +12,7 @@ from mvadapter.adapters.base import MethodConfig
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.sites import BlockAdapter
 from mvadapter.errors import ConfigError
+from mvadapter.settings import MAX_WIDTH, check_range
 from mvadapter.shapes import TokenMask, Tokens
 
 TextAdapter: TypeAlias = Literal["adaptformer", "none"]
@@ -88,10 +89,9 @@ class BottleneckConfig(MethodConfig):
     MV-Adapter's comparison. DEPARTS: without decay, as all biases here."""
 
     def __post_init__(self) -> None:
-        if self.bottleneck_width < 1:
-            raise ConfigError(f"bottleneck_width must be at least 1, got {self.bottleneck_width}")
-        if not self.scale > 0:
-            raise ConfigError(f"scale must be above 0, got {self.scale}")
+        check_range("bottleneck_width", self.bottleneck_width, 1, MAX_WIDTH)
+        if not 0 < self.scale < math.inf:
+            raise ConfigError(f"scale must be above 0 and finite, got {self.scale}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +104,7 @@ class OwnTextConfig(BottleneckConfig):
     def __post_init__(self) -> None:
         # Not super(): slots make a new class, which the zero-argument form does not find.
         BottleneckConfig.__post_init__(self)
-        if self.text_bottleneck_width < 1:
-            raise ConfigError(
-                f"text_bottleneck_width must be at least 1, got {self.text_bottleneck_width}"
-            )
+        check_range("text_bottleneck_width", self.text_bottleneck_width, 1, MAX_WIDTH)
 
 
 def text_bottlenecks(
