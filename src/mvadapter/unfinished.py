@@ -97,8 +97,13 @@ def _remove_if_abandoned(place: Path) -> None:
         # Only its writer makes the lock: a second one would hide that the first was removed.
         lock = (place / _LOCK).open("r+")
     except FileNotFoundError:
-        # Just made, or half removed; this removes it only while it is empty.
-        place.rmdir()
+        names = {path.name for path in place.iterdir()}
+        if names and _LOCK not in names:
+            # A lock comes before anything else, so somebody has begun to remove this place.
+            shutil.rmtree(place, ignore_errors=True)
+        elif not names:
+            # Perhaps it was just made. This removes it only while it is empty.
+            place.rmdir()
         return
     with lock:
         if not lock_descriptor(lock.fileno(), blocking=False):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mvadapter.cli import console
-from mvadapter.cli.options import JsonOption
-from mvadapter.cli.outputs import OverwriteOption, check_output
+from mvadapter.cli.options import JsonOption, OverwriteOption
+from mvadapter.cli.outputs import check_output
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError
 from mvadapter.workers import default_num_workers

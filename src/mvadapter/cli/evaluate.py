@@ -14,10 +14,11 @@ from mvadapter.cli.options import (
     DeviceOption,
     IsolateOption,
     JsonOption,
+    OverwriteOption,
     PrecisionOption,
     VideosOption,
 )
-from mvadapter.cli.outputs import OverwriteOption, check_output
+from mvadapter.cli.outputs import check_output
 from mvadapter.datasets.catalog import DATASETS, DatasetName
 from mvadapter.errors import ConfigError, DataError
 

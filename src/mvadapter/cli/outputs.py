@@ -2,15 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, TypeAlias
-
-import typer
 
 from mvadapter.errors import ConfigError
-
-OverwriteOption: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an output that mvadapter did not write.")
-]
 
 
 def check_output(

@@ -13,6 +13,7 @@ from mvadapter.cli.options import (
     IsolateOption,
     JsonOption,
     OutputFolderOption,
+    OverwriteOption,
     VideosOption,
 )
 from mvadapter.cli.stopping import describe, stop_after_step
@@ -58,9 +59,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as inputs.num_frames=32. Repeatable."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an adapter that has no run to resume.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     isolate: IsolateOption = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
