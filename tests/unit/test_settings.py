@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 
 from mvadapter.adapters.build import adapter_config
+from mvadapter.backbone.recipes import Resize
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.errors import ConfigError
 from mvadapter.settings import settings_from_table
@@ -79,6 +80,11 @@ def test_a_recipe_with_huge_numbers_allocates_nothing():
 def test_a_huge_number_of_frames_of_a_segment_is_refused():
     with pytest.raises(ConfigError, match="num_frames must be at most 4,096, got 1,000,000,000"):
         check_sampling(HUGE, "uniform")
+
+
+def test_frames_of_a_huge_size_are_refused():
+    with pytest.raises(ConfigError, match="size_px must be at most 8,192, got 1,000,000,000"):
+        Resize.crop(HUGE)
 
 
 @pytest.mark.parametrize(

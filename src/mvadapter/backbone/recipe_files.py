@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from mvadapter.backbone.recipes import (
+    MAX_PX,
     Channels,
     Fit,
     Interpolation,
@@ -154,6 +155,8 @@ class _PixelSettings:
                 self._refuse("do_center_crop", "false is supported where size has height and width")
             if short_side < image_px:
                 self._refuse("size", f"at least the vision tower's {image_px} px is supported")
+            if short_side > MAX_PX:
+                self._refuse("size", f"at most {MAX_PX} px is supported")
         else:
             fit = "squash"
             short_side = self._square("size", image_px)

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mvadapter.errors import ConfigError
+from mvadapter.settings import check_range
 
 Fit: TypeAlias = Literal["crop", "squash"]
 Interpolation: TypeAlias = Literal["bicubic", "bilinear"]
 Channels: TypeAlias = tuple[float, float, float]
 """One number each for red, green and blue."""
 
+MAX_PX = 8192
+"""The largest side that a frame is scaled to."""
 # Radford et al. 2021; the values of OpenAI's code, clip/clip.py, _transform.
 OPENAI_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
@@ -30,12 +33,12 @@ class Resize:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        if self.size_px < 1:
-            raise ConfigError(f"size_px must be at least 1, got {self.size_px}")
+        check_range("size_px", self.size_px, 1, MAX_PX)
         if self.short_side_px < self.size_px:
             raise ConfigError(
                 f"short_side_px must be at least size_px ({self.size_px}), got {self.short_side_px}"
             )
+        check_range("short_side_px", self.short_side_px, 1, MAX_PX)
 
     @classmethod
     def crop(cls, size_px: int) -> "Resize":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -15,6 +16,8 @@ from mvadapter.cli.options import (
     QueryArgument,
     ViewOption,
 )
+
+_SHOWN_CHARACTERS = 200
 
 if TYPE_CHECKING:
     from mvadapter.index.moments import Moment
@@ -43,7 +46,7 @@ def search(
     if as_json:
         console.print_json([moment.to_dict() for moment in moments])
     elif moments:
-        _print_moments(moments, f"{query!r} (view {view.name!r})")
+        _print_moments(moments, f"{shorten(query, _SHOWN_CHARACTERS)!r} (view {view.name!r})")
     else:
         report_nothing_found(index, view)
     _report_gone(moments)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mvadapter.backbone.recipes import Resize
 from mvadapter.data.records import Record
+from mvadapter.settings import MAX_POSITIONS, check_range
 from mvadapter.video.decode import read_segment
 from mvadapter.video.preprocess import resize
 from mvadapter.video.sample import Sampling
@@ -28,6 +29,9 @@ class FrameSettings:
     """How frames are chosen."""
     resize: Resize
     """How they are resized."""
+
+    def __post_init__(self) -> None:
+        check_range("num_frames", self.num_frames, 1, MAX_POSITIONS)
 
     def max_waiting(self, most: int) -> int:
         """How many segments may be in memory at once, decoded and not yet used.

@@ -44,7 +44,7 @@ def read_origin(table: Path) -> Origin | None:
         DataError: The file beside it is damaged, or belongs to another version of the table.
     """
     path = _beside(table)
-    if not (path.is_file() and table.is_file()):
+    if not (path.exists() and table.is_file()):
         return None
     try:
         origin = settings_from_table(Origin, read_json_object(path, _KIND), str(path))

@@ -4,6 +4,9 @@
 own; the full split (Xu et al. 2016) on 2,990 with all their captions.
 """
 
+import logging
+
+from mvadapter.data.columns import describe_columns
 from mvadapter.datasets.annotations import (
     AnnotationFile,
     AnnotationFolder,
@@ -15,6 +18,8 @@ from mvadapter.datasets.annotations import (
     fields_of,
 )
 from mvadapter.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _ADVICE = "it comes with CLIP4Clip's msrvtt_data.zip"
 _CAPTIONS = AnnotationFile(
@@ -76,6 +81,8 @@ def _rows(
                 f"column {column!r} comes twice" if column in header else f"no column {column!r}"
             )
             raise DataError(f"{folder.where(file)}:1: {problem}; download the file again")
+    found = dict(zip(("video", "caption"), columns, strict=False))
+    log.info("%s: %s", folder.where(file), describe_columns(found, header))
     positions = [header.index(column) for column in columns]
     return [(where, [cells[position] for position in positions]) for where, cells in rows]
 

@@ -27,10 +27,10 @@ _MARKS = (
 )
 _SPECIAL = (
     (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe, not an ordinary file"),
+    (stat.S_ISSOCK, "a socket, not an ordinary file"),
+    (stat.S_ISCHR, "a device, not an ordinary file"),
+    (stat.S_ISBLK, "a device, not an ordinary file"),
 )
 _LONE_HIGH_BYTES = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -158,7 +158,7 @@ def _check_ordinary(path: Path, status: stat_result, kind: DocumentKind) -> None
     if stat.S_ISREG(status.st_mode):
         return
     what = next((name for test, name in _SPECIAL if test(status.st_mode)), "no ordinary file")
-    raise kind.error(f"{path}: is {what}; expected {kind.expected}, in an ordinary file")
+    raise kind.error(f"{path}: is {what}; expected {kind.expected}")
 
 
 def _describe(content: bytes, start: int, error: UnicodeDecodeError, where: object) -> str:

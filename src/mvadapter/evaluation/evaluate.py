@@ -35,6 +35,7 @@ from mvadapter.evaluation.rank_table import read_rank_table
 from mvadapter.evaluation.results import EvaluatedData, EvaluationResult
 from mvadapter.isolation import Isolation
 from mvadapter.scoring.blocks import ScoreBlocks
+from mvadapter.scoring.rerank import applied_factor
 from mvadapter.world import World
 
 
@@ -84,6 +85,8 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     """
     world = world or World()
     # Before the work, which may take hours.
+    if dual_softmax is not None:
+        applied_factor(dual_softmax)
     other_ranks = None if against is None else read_rank_table(Path(against))
     if isinstance(adapter, Encoder) and (backbone, device) != (None, None):
         raise ConfigError("an encoder has its own CLIP and device; leave out backbone and device")

@@ -137,6 +137,7 @@ def test_a_processor_file_without_pixels_leaves_them_to_the_other(folder):
         ({"size": {"height": 80, "width": 80}}, "size is .*takes 64 x 64 px"),
         ({"size": {"height": 64, "width": 48}}, "size is .*squares such as"),
         ({"size": {"shortest_edge": 64, "longest_edge": 90}}, "size is .*squares such as"),
+        ({"size": 10**9}, "size is 1000000000; at most 8192 px is supported"),
         ({"size": 48}, "size is 48; at least the vision tower's 64 px"),
         ({"size": [64, 64]}, r"size is \[64, 64\]; squares such as"),
         ({"size": True}, "size is true; squares such as"),

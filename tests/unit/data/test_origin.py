@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,13 @@ def test_a_changed_table_is_not_taken_for_the_prepared_one(table):
         DataError, match=r"belongs to another version of t\.csv; run 'mvadapter data"
     ):
         read_table(table)
+
+
+def test_an_origin_that_is_a_pipe_is_refused(table):
+    os.mkfifo(table.with_name("t.csv.origin.json"))
+
+    with pytest.raises(DataError, match=r"t\.csv\.origin\.json: is a pipe"):
+        read_origin(table)
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,19 @@ def test_another_encoding_is_named_with_file_and_line(folder):
 def test_a_pipe_is_refused_and_does_not_hang(folder):
     os.mkfifo(folder / "walk.txt")
 
-    with pytest.raises(DataError, match=r"walk\.txt: is a pipe; expected a text file with one"):
+    with pytest.raises(
+        DataError,
+        match=r"walk\.txt: is a pipe, not an ordinary file; expected a text file with one",
+    ):
         read_records(folder)
 
 
 def test_a_table_that_is_a_pipe_is_refused(folder):
     os.mkfifo(folder / "captions.csv")
 
-    with pytest.raises(DataError, match=r"captions\.csv: is a pipe; expected a table"):
+    with pytest.raises(
+        DataError, match=r"captions\.csv: is a pipe, not an ordinary file; expected a table"
+    ):
         read_records(folder)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 import shutil
 
@@ -230,3 +231,11 @@ def test_problems_are_counted_by_kind(annotations):
     assert counts == {kind: len(texts) for kind, texts in report.by_kind().items()}
     assert counts["absent"] == 1
     assert sum(counts.values()) == len(report.problems)
+
+
+def test_the_columns_that_are_read_are_reported(annotations, caplog):
+    with caplog.at_level(logging.INFO, "mvadapter"):
+        check_annotations(MSRVTT, AnnotationFolder(annotations), splits=["1k-A"])
+
+    (message,) = caplog.messages
+    assert "MSRVTT_JSFUSION_test.csv: columns used: video_id as video, sentence as cap" in message

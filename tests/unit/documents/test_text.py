@@ -79,7 +79,7 @@ def make_loop(path):
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (make_pipe, "is a pipe; expected a list, in an ordinary file"),
+        (make_pipe, "is a pipe, not an ordinary file; expected a list"),
         (make_folder, "is a folder; expected a list"),
         (make_nothing, "no such file; expected a list"),
         (make_loop, r"cannot be read \(.*\); expected a list"),
