@@ -12,46 +12,53 @@ from pathlib import Path
 from filelock import lock_descriptor, unlock_descriptor
 
 from mvadapter.errors import MvAdapterError
+from mvadapter.storage import make_folder, writing
 
 # No write takes this long; an older temporary file was left by a killed process.
 _STALE_SECONDS = 24 * 60 * 60
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, num_bytes: int = 0) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it replaces ``path`` when the block succeeds.
 
     After a crash, a full disk or an error inside the block, ``path`` is unchanged. Several threads
     and processes may write at once: the last one to finish wins. Temporary files of killed
     processes are removed after a day.
 
+    Args:
+        path: The file.
+        num_bytes: Its size, where that is known, so that a disk that is too full is found before
+            anything is written.
+
     Raises:
-        OSError: The folder cannot be made or written to.
+        StorageError: The folder or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
+    make_folder(path.parent)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        aside.touch()
-        rights = aside.stat().st_mode
-        yield aside
-        # safetensors makes a file that nobody else may read, whatever the umask is.
-        aside.chmod(rights)
-        with aside.open("r+b") as written:
-            os.fsync(written.fileno())
-        aside.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+    with writing(path, num_bytes):
+        _remove_stale(path)
+        try:
+            aside.touch()
+            rights = aside.stat().st_mode
+            yield aside
+            # safetensors makes a file that nobody else may read, whatever the umask is.
+            aside.chmod(rights)
+            with aside.open("r+b") as written:
+                os.fsync(written.fileno())
+            aside.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file completely or not at all.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        StorageError: The folder or the file cannot be written.
     """
-    with atomic_write(path) as aside:
+    with atomic_write(path, len(text.encode())) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -79,9 +86,11 @@ def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
 
     Raises:
         MvAdapterError: Another process or thread holds the lock, and there is a refusal.
-        OSError: The folder cannot be written to.
+        StorageError: The folder cannot be written to.
     """
-    with path.open("a") as lock:
+    with writing(path):
+        lock = path.open("a")
+    with lock:
         # Not filelock.FileLock: on Windows it removes the file when it is released, and where a
         # file system has no locks it falls back on a file that a killed process leaves behind.
         if not lock_descriptor(lock.fileno(), blocking=refusal is None) and refusal:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from mvadapter.files import write_text
+from mvadapter.storage import writing
 
 try:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -32,10 +33,13 @@ class RunLog:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         kept = [line for line in lines if _step_of(line) < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._path, self._events_path = path, folder / "tensorboard"
         self._events: SummaryWriter | None = None
+        with writing(path):
+            self._file = path.open("a", encoding="utf-8", buffering=1)
         if _HAS_TENSORBOARD:
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+            with writing(self._events_path):
+                self._events = SummaryWriter(str(self._events_path), purge_step=first_step)
         else:
             _logger.info("no TensorBoard events: pip install 'mvadapter[train]' adds them")
 
@@ -48,9 +52,11 @@ class RunLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with writing(self._path):
+            self._file.close()
         if self._events is not None:
-            self._events.close()
+            with writing(self._events_path):
+                self._events.close()
 
     def step(self, step: int, *, epoch: int, loss: float | None, learning_rate: float) -> None:
         """Log a training step; the loss of a step that was left out is None."""
@@ -64,14 +70,16 @@ class RunLog:
         self._plot("selection", metrics, step)
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        with writing(self._path):
+            self._file.write(json.dumps(row) + "\n")
 
     def _plot(self, group: str, values: Mapping[str, float | None], step: int) -> None:
         if self._events is None:
             return
-        for name, value in values.items():
-            if value is not None:
-                self._events.add_scalar(f"{group}/{name}", value, step)
+        with writing(self._events_path):
+            for name, value in values.items():
+                if value is not None:
+                    self._events.add_scalar(f"{group}/{name}", value, step)
 
 
 def _step_of(line: str) -> float:
