@@ -1,6 +1,7 @@
 """The name of a CLIP in, its files out: from a folder, the hub, or this package."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from transformers.utils.hub import cached_file
 from mvadapter.backbone.recipe_files import PROCESSOR_FILES, TOKENIZER_FILES
 from mvadapter.errors import BackboneError
 
-COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES, "special_tokens_map.json")
+COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES)
 """What a CLIP has beside its weights and configuration."""
 # Of each of these a CLIP has at least one, or none because it was published without.
 _EITHER = (PROCESSOR_FILES, ("tokenizer.json", "vocab.json"))
@@ -29,6 +30,12 @@ _EXPECTED = (
 def source_of(name: str) -> str:
     """The folder or hub id behind a name, which may be ``"tiny"``."""
     return str(_TINY) if name == "tiny" else name
+
+
+def lasting_name(name: str) -> str:
+    """A CLIP's name that means the same in every working folder."""
+    # Links stay links, so that a folder may be moved behind one.
+    return os.path.abspath(name) if name != "tiny" and Path(name).is_dir() else name  # noqa: PTH100
 
 
 def check_source(source: str) -> None:
