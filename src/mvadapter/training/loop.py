@@ -23,6 +23,7 @@ from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import Parts, split_records
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
+from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingData, TrainingRecord
@@ -30,10 +31,18 @@ from mvadapter.errors import DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
+from mvadapter.storage import check_space, make_folder
 from mvadapter.training.log import RunLog
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
-from mvadapter.training.state import Progress, read_progress, restore_state, save_state
+from mvadapter.training.state import (
+    Progress,
+    has_state,
+    read_progress,
+    restore_state,
+    save_state,
+    state_bytes,
+)
 from mvadapter.training.step import take_step
 
 _SAVE_EVERY_SECONDS = 60.0
@@ -119,7 +128,7 @@ def train_recipe(
     options = options or RunOptions()
     parts = split_records(records, recipe.splits)
     run = Path(folder) / "run"
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
         return _train(recipe, parts, Path(folder), options)
 
@@ -184,7 +193,8 @@ class _Run:
         """Train to the end, or until asked to stop."""
         progress = self._progress
         if progress.step < len(self._steps):
-            # Rather than a run of empty steps.
+            # Rather than a run of empty steps, or one that cannot be saved.
+            check_space(self._state_path, state_bytes(self._parameters))
             _check_readable(self._train_frames, self._parts.train)
         todo = self._steps[progress.step :]
         frames = self._train_frames.read(pair.record for step in todo for pair in step.batch)
@@ -203,14 +213,40 @@ class _Run:
     def _begin_or_resume(self) -> Progress:
         recipe = self._recipe.as_table()
         data = fingerprint([*self._parts.train, *self._parts.selection])
-        if self._state_path.is_file():
+        if has_state(self._state_path):
             progress = read_progress(self._state_path)
             _check_same(progress, recipe, data, self._folder)
+            self._check_possible(progress)
             progress.recipe = recipe
             restore_state(self._state_path, self._parameters, self._optimizer)
             return progress
         precision = choose_precision(self._recipe.train.precision, self._encoder.backbone.device)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
+
+    def _check_possible(self, progress: Progress) -> None:
+        """Refuse a state that no run of this recipe can be in.
+
+        Raises:
+            TrainingError: Its step or its best epoch is none of this run's, its precision is not
+                the recipe's, or its adapter is gone.
+        """
+        num_epochs = sum(step.is_last_of_epoch for step in self._steps[: progress.step])
+        choice = self._recipe.train.precision
+        problem = None
+        if progress.step > len(self._steps):
+            problem = f"is at step {progress.step} of {len(self._steps)}"
+        elif progress.best_epoch > num_epochs or (num_epochs and not progress.best_epoch):
+            problem = f"has {progress.best_epoch} as the best of {num_epochs} epochs"
+        elif choice not in {"auto", progress.precision}:
+            problem = f"was trained in {progress.precision}, but the recipe has {choice}"
+        elif progress.best_epoch:
+            # The adapter of the best epoch is written before the state.
+            read_record(self._folder)
+        if problem:
+            raise TrainingError(
+                f"{self._state_path}: the state {problem}; delete {self._state_path.parent} to "
+                f"start over"
+            )
 
     def _take(self, batch: list[Pair], found: list[FoundFrames]) -> float | None:
         """Take one step and give its loss; with fewer than two readable videos, leave it out.

@@ -171,7 +171,7 @@ def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
     train_recipe(recipe, records, tmp_path)
     (tmp_path / "run" / "state.safetensors").write_bytes(b"no")
 
-    with pytest.raises(TrainingError, match=r"the run's state cannot be read .* to start over"):
+    with pytest.raises(TrainingError, match=r"the run's state is damaged .* to start over"):
         train_recipe(recipe, records, tmp_path)
 
 
