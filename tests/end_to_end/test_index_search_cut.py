@@ -51,16 +51,19 @@ def test_a_missing_video_is_named_and_no_index_is_made(tmp_path):
     assert not (tmp_path / "index").exists()
 
 
-def test_a_folder_without_videos_makes_an_empty_index(random_clip_folder, tmp_path):
+@pytest.mark.parametrize("name", [None, "notes.mp4", "notes.txt"])
+def test_without_a_video_no_index_is_made(random_clip_folder, tmp_path, name):
     (tmp_path / "videos").mkdir()
+    if name is not None:
+        (tmp_path / "videos" / name).write_text("no video")
 
     done = run_command(
         "index", tmp_path / "index", tmp_path / "videos", "--backbone", random_clip_folder
     )
 
-    assert done.returncode == 0, done.stderr
-    assert "no videos found; " in done.stderr
-    assert "has 0 videos in 0 segments (view 'frozen')" in done.stderr
+    assert done.returncode == 2, done.stderr
+    assert "no index" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "index").exists()
 
 
 def test_a_missing_video_of_an_index_that_exists_is_skipped(workplace):
