@@ -1,15 +1,16 @@
 """A comparison's folder: its lock, and the plan that all its runs share."""
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mvadapter.backbone.precision import Precision
 from mvadapter.comparison.plan import ComparisonPlan
 from mvadapter.errors import ConfigError
 from mvadapter.files import locked, write_text
+from mvadapter.seals import read_object, sealed_text, unsealed
+from mvadapter.storage import make_folder
 from mvadapter.training.recipe import FREE_SETTINGS
 
 _PLAN = "plan.json"
@@ -25,7 +26,7 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file; choose a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     others = sorted(path.name for path in folder.iterdir())
     if others and not (folder / _LOCK).is_file():
         raise ConfigError(
@@ -78,20 +79,27 @@ class SavedPlan:
         """Write the plan, with the methods of earlier ones.
 
         Raises:
-            OSError: The folder cannot be written to.
+            StorageError: The folder cannot be written to.
         """
         table = {**plan.as_table(), _DATA: data_fingerprint}
         table["methods"] = {**self._saved.get("methods", {}), **table["methods"]}
-        write_text(self._path, json.dumps(table, indent=2) + "\n")
+        write_text(self._path, sealed_text(table))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path}: not valid JSON; choose a new folder") from error
+        table = unsealed(read_object(path), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path}: cannot be read ({reason}); make it readable") from error
+    except ConfigError as error:
+        raise ConfigError(f"{error}; choose a new folder, or restore it from a copy") from error
+    train = table.get("train")
+    if not isinstance(train, dict) or train.get("precision") not in get_args(Precision):
+        raise ConfigError(f"{path}: is not the plan of a comparison; choose a new folder")
+    return table
 
 
 def difference(saved: Any, now: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON

@@ -4,13 +4,13 @@ The three formats of tables have no common place for this, so it is stored in
 ``TABLE.origin.json``. A table that was not prepared from a dataset has none.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file, write_text
+from mvadapter.seals import read_object, sealed_text, unsealed
 from mvadapter.settings import settings_from_table, table_from_settings
 
 _AGAIN = (
@@ -33,6 +33,14 @@ class Origin:
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
     """Split -> videos that had no file -> how many captions each would have."""
 
+    def __post_init__(self) -> None:
+        for split, videos in self.missing.items():
+            for video, num_captions in videos.items():
+                if num_captions < 0:
+                    raise ConfigError(
+                        f"missing.{split}.{video} must be at least 0, got {num_captions}"
+                    )
+
 
 def read_origin(table: Path) -> Origin | None:
     """Read the origin of a table; None if it was not prepared.
@@ -44,9 +52,8 @@ def read_origin(table: Path) -> Origin | None:
     if not (path.is_file() and table.is_file()):
         return None
     try:
-        parsed = json.loads(path.read_bytes())
-        origin = settings_from_table(Origin, dict(parsed), str(path))
-    except (ConfigError, ValueError, TypeError) as error:
+        origin = settings_from_table(Origin, unsealed(read_object(path), str(path)), str(path))
+    except (ConfigError, OSError) as error:
         raise DataError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
     if origin.table_sha256 != hash_file(table):
         raise DataError(f"{path}: belongs to another version of {table.name}; {_AGAIN}")
@@ -69,8 +76,7 @@ def write_origin(table: Path, origin: Origin) -> None:
     Raises:
         OSError: The folder cannot be written to.
     """
-    text = json.dumps(table_from_settings(origin), indent=2, ensure_ascii=False)
-    write_text(_beside(table), text + "\n")
+    write_text(_beside(table), sealed_text(table_from_settings(origin)))
 
 
 def _beside(table: Path) -> Path:

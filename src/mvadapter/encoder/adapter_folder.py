@@ -3,6 +3,7 @@
 It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card, ``README.md``.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class AdapterRecord:
     """How it was trained; None where that is not known."""
 
     def __post_init__(self) -> None:
-        if self.num_trainable < 0 or not 0 <= self.share_percent <= 100:
+        if self.num_trainable < 0 or not 0 <= self.share_percent < math.inf:
             raise ConfigError(
                 f"an adapter cannot have {self.num_trainable} trained weights, "
                 f"{self.share_percent} % of its CLIP's"

@@ -6,14 +6,14 @@ order can distinguish them.
 """
 
 import csv
+import hashlib
 import io
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -21,7 +21,8 @@ import numpy as np
 from mvadapter.data.records import Record
 from mvadapter.data.table import read_table
 from mvadapter.errors import ConfigError
-from mvadapter.files import atomic_write, write_text
+from mvadapter.files import atomic_write, hash_file, write_text
+from mvadapter.seals import read_object, sealed_text, unsealed
 from mvadapter.settings import table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
@@ -57,16 +58,38 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
     Raises:
         OSError: The folder cannot be written to.
     """
-    content, done = json.dumps(table_from_settings(settings)), folder / "drawn.json"
-    if not (done.is_file() and done.read_text(encoding="utf-8") == content):
+    content, done = table_from_settings(settings), folder / "drawn.json"
+    # Drawing again is cheap, and gives the same: anything that differs is not worth a word.
+    if not _is_drawn(content, folder, done):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
             videos = synthetic_videos(
                 twins[part], part=part, seed=settings.seed, needs=settings.needs
             )
             write_videos(videos, folder, part)
-        write_text(done, content)
+        write_text(done, sealed_text({"settings": content, "files_sha256": _hash_drawn(folder)}))
     return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
+
+
+def _is_drawn(content: dict[str, Any], folder: Path, done: Path) -> bool:
+    try:
+        written = unsealed(read_object(done), str(done))
+        return written == {"settings": content, "files_sha256": _hash_drawn(folder)}
+    except (ConfigError, OSError):
+        return False
+
+
+def _hash_drawn(folder: Path) -> str:
+    """A hash of all tables and videos of a drawn dataset.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        for path in (_table_path(folder, part), *sorted((folder / part).glob("*.mp4"))):
+            digest.update(f"{path.name} {hash_file(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def need_of(record: Record) -> Need:

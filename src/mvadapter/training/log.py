@@ -30,7 +30,10 @@ class RunLog:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         path = folder / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = []
+        if path.is_file():
+            # A damaged line is left out, as one that a crash cut short.
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._path, self._events_path = path, folder / "tensorboard"
