@@ -387,7 +387,7 @@ def _read_index(path: Path) -> dict[_Key, _Entry]:
         written = (index.schema.metadata or {}).get(_DIGEST)
         if written is not None and written != _rows_digest(rows):
             raise ValueError("its sha256 is another")  # noqa: TRY301 - as any other damage
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path}: the index of stored frames cannot be read ({reason}); delete {path.parent} "

@@ -13,7 +13,7 @@ from mvadapter.storage import system_error
 _FILE = re.compile(r"/?([^\s:]+\.lance/[^\s:,]+)")
 # The last bytes of each of its data files and manifests.
 _MAGIC = b"LANC"
-_AGAIN = "run 'mvadapter index' with this index to embed again what is missing"
+EMBED_AGAIN = "run 'mvadapter index' with this index to embed again what is missing"
 
 
 class DamagedTableError(IndexFolderError):
@@ -44,7 +44,8 @@ def reading(folder: Path, name: str) -> Iterator[None]:
             ) from error
         reason = "is damaged" if path.exists() else "is missing"
         raise DamagedTableError(
-            f"{path}: a file of the vectors of {name!r} {reason}; {_AGAIN}, or copy the index again"
+            f"{path}: a file of the vectors of {name!r} {reason}; {EMBED_AGAIN}, or copy the index "
+            f"again"
         ) from error
 
 
@@ -62,11 +63,11 @@ def refuse_damaged(path: Path, damaged: Sequence[str], *, is_whole: bool) -> Non
     if damaged:
         others = f" and {len(damaged) - 1} other videos" if len(damaged) > 1 else ""
         raise DamagedTableError(
-            f"{path}: the vectors of {damaged[0]!r}{others} are damaged; {_AGAIN}"
+            f"{path}: the vectors of {damaged[0]!r}{others} are damaged; {EMBED_AGAIN}"
         )
     if not is_whole:
         raise DamagedTableError(
-            f"{path}: some of its vectors were lost, or their totals are damaged; {_AGAIN}"
+            f"{path}: some of its vectors were lost, or their totals are damaged; {EMBED_AGAIN}"
         )
 
 

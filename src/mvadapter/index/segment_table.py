@@ -6,12 +6,11 @@ segments or not at all. Each row has a digest, and a file beside the table the s
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from lancedb.db import LanceDBConnection
 
@@ -31,7 +30,15 @@ from mvadapter.index.rows import (
     vector_dim,
     with_digests,
 )
-from mvadapter.index.totals import Totals, read_totals, remove_totals, write_totals
+from mvadapter.index.totals import (
+    DamagedTotalsError,
+    Totals,
+    check_lists,
+    hash_lists,
+    read_totals,
+    remove_totals,
+    write_totals,
+)
 from mvadapter.storage import writing
 
 # Old versions stay this long for processes that are reading them.
@@ -80,6 +87,8 @@ class SegmentTable:
         self._name = name
         self._num_changes = 0
         with self._reading():
+            with suppress(DamagedTotalsError):
+                check_lists(folder, name)
             self._table = _connect(folder).open_table(name)
             schema = self._table.schema
             found = vector_dim(schema)
@@ -137,7 +146,7 @@ class SegmentTable:
         totals, is_whole = None, None
         try:
             totals = read_totals(self._folder, self._name)
-        except DamagedTableError:
+        except DamagedTotalsError:
             is_whole = False
         version = self.version
         with self._reading():
@@ -146,7 +155,10 @@ class SegmentTable:
         if totals is not None and version < totals.version:
             is_whole = False
         elif totals is not None and totals.version == version == self.version:
-            is_whole = totals == _totals(rows["digest"], version)
+            with self._reading():
+                now = self._totals(rows, version)
+            # The lists were compared before the table was opened; some may be of other versions.
+            is_whole = (totals.num_segments, totals.digest) == (now.num_segments, now.digest)
         return CheckedRows(rows=rows, check=check, version=version, is_whole=is_whole)
 
     def segments(self) -> Segments:
@@ -207,9 +219,18 @@ class SegmentTable:
         Versions that no process reads any more are deleted.
         """
         self._optimise()
-        version = self.version
-        digests = self._rows(None, ["digest"])["digest"]
-        write_totals(self._folder, self._name, _totals(digests, version))
+        rows = self._rows(None, ["digest"])
+        with self._reading():
+            totals = self._totals(rows, self.version)
+        write_totals(self._folder, self._name, totals)
+
+    def _totals(self, rows: pa.Table, version: int) -> Totals:
+        return Totals(
+            version=version,
+            num_segments=len(rows),
+            digest=total_digest(rows["digest"].to_numpy()),
+            lists_sha256=hash_lists(self._folder, self._name, version),
+        )
 
     def _optimise(self) -> None:
         with self._writing():
@@ -275,12 +296,6 @@ def open_repaired(folder: Path, name: str, dim: int) -> tuple[SegmentTable, str 
     if problem or not found.check.has_digests:
         table.keep(found)
     return table, problem
-
-
-def _totals(digests: pa.ChunkedArray, version: int) -> Totals:
-    return Totals(
-        version=version, num_segments=len(digests), digest=total_digest(np.asarray(digests))
-    )
 
 
 def _connect(folder: Path) -> LanceDBConnection:
