@@ -93,7 +93,8 @@ def _is_about(error: BaseException, path: Path) -> bool:
     named = error.filename if isinstance(error, OSError) else None
     if not isinstance(named, str | bytes | os.PathLike):
         return True
-    other = Path(os.fsdecode(named))
+    # FFmpeg is given names with a protocol, so that it takes none from the name itself.
+    other = Path(os.fsdecode(named).removeprefix("file:"))
     return path == other or path.parent in {other, *other.parents} or other in path.parents
 
 

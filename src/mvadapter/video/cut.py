@@ -20,7 +20,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
-from mvadapter.errors import VideoError
+from mvadapter.errors import StorageError, VideoError
 from mvadapter.files import atomic_write
 from mvadapter.video.container import Timeline, VideoFile, as_fraction, complaint
 from mvadapter.video.decode import VideoReader
@@ -69,7 +69,8 @@ def cut_segment(
         output: The file to write.
 
     Raises:
-        VideoError: The source gives no frames there, or `output` cannot be written.
+        VideoError: The source gives no frames there, or mp4 cannot hold them.
+        StorageError: `output` cannot be written.
     """
     source, target = Path(path), Path(output)
     with VideoReader(source) as reader:
@@ -83,6 +84,9 @@ def cut_segment(
             with atomic_write(target) as temporary, _mp4(temporary) as written:
                 write = _copy if is_copied else _encode
                 start, end = write(file, audio, timeline, written)
+        except StorageError:
+            # Not this video's fault: no other could be written either.
+            raise
         except (FFmpegError, OSError, ValueError) as error:
             raise VideoError(
                 complaint(
