@@ -10,6 +10,9 @@ from mvadapter.errors import ConfigError
 from mvadapter.shapes import CaptionEmbeddings, FrameMask, VideoEmbeddings, VideoPixels
 from mvadapter.video.sample import Sampling
 
+# Far more than any CLIP takes; a larger number is a mistake, or damage, and would fill the memory.
+_MOST = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -23,11 +26,14 @@ class Inputs:
     """Which frames of a video are taken."""
 
     def __post_init__(self) -> None:
-        if self.num_frames < 1:
-            raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
-        if self.max_tokens < 3:
+        if not 1 <= self.num_frames <= _MOST:
             raise ConfigError(
-                f"max_tokens must be at least 3 (start, a word, end), got {self.max_tokens}"
+                f"num_frames must be at least 1 and at most {_MOST}, got {self.num_frames}"
+            )
+        if not 3 <= self.max_tokens <= _MOST:
+            raise ConfigError(
+                f"max_tokens must be at least 3 (start, a word, end) and at most {_MOST}, got "
+                f"{self.max_tokens}"
             )
 
 
