@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+
 from mvadapter.errors import IndexFolderError, MvAdapterError
 from mvadapter.storage import system_error
 
@@ -14,6 +16,10 @@ _FILE = re.compile(r"/?([^\s:]+\.lance/[^\s:,]+)")
 # The last bytes of each of its data files and manifests.
 _MAGIC = b"LANC"
 EMBED_AGAIN = "run 'mvadapter index' with this index to embed again what is missing"
+
+
+# What LanceDB says of files of a later version, which nothing is wrong with.
+_NEWER = "please upgrade"
 
 
 class DamagedTableError(IndexFolderError):
@@ -31,10 +37,13 @@ def reading(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # A panic of the Rust code is no Exception.
-        is_ours = isinstance(error, Exception) or type(error).__name__ == "PanicException"
-        if isinstance(error, MvAdapterError) or not is_ours:
+        if isinstance(error, MvAdapterError) or not _is_of_lance(error):
             raise
+        if _NEWER in str(error):
+            raise IndexFolderError(
+                f"{folder}: a newer version of mvadapter wrote the vectors of {name!r}; update "
+                f"mvadapter"
+            ) from error
         path = _file_of(error, folder, name)
         number = system_error(error)
         if number is not None and number != errno.ENOENT:
@@ -47,6 +56,14 @@ def reading(folder: Path, name: str) -> Iterator[None]:
             f"{path}: a file of the vectors of {name!r} {reason}; {EMBED_AGAIN}, or copy the index "
             f"again"
         ) from error
+
+
+def _is_of_lance(error: BaseException) -> bool:
+    """Whether an error is of a kind that damaged files cause; a lack of memory is none."""
+    kinds = RuntimeError, ValueError, OSError, pa.ArrowException
+    # A panic of the Rust code is no Exception.
+    is_panic = type(error).__name__ == "PanicException"
+    return is_panic or (isinstance(error, kinds) and not isinstance(error, MemoryError))
 
 
 def refuse_damaged(path: Path, damaged: Sequence[str], *, is_whole: bool) -> None:

@@ -13,6 +13,7 @@ from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, DataError, IndexFolderError
+from mvadapter.index.damage import reading
 from mvadapter.index.remove import remove_empty_index
 from mvadapter.index.rows import check_rows, table_schema
 from mvadapter.index.segment_table import SegmentTable
@@ -237,3 +238,27 @@ def test_segments_of_an_impossible_length_are_refused(encoder, tmp_path, seconds
     with pytest.raises(ConfigError):
         VideoIndex.create(tmp_path / "index", encoder, max_segment_seconds=seconds)
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError("too little"), MemoryError),
+        (RuntimeError("cannot be read by this version of Lance, please upgrade"), IndexFolderError),
+        (RuntimeError("Permission denied (os error 13)"), IndexFolderError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_what_is_no_damage_removes_nothing(filled, monkeypatch, error, expected):
+    before = held(filled)
+
+    def fail(_self):
+        with reading(filled.folder / "vectors", "frozen"):
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentTable, "read", fail)
+        with pytest.raises(expected):
+            filled.add()
+
+    assert held(filled)[0] == before[0]
