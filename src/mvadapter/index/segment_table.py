@@ -16,7 +16,7 @@ from lancedb.db import LanceDBConnection
 
 from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.errors import IndexFolderError
-from mvadapter.index.damage import DamagedTableError, reading, refuse_damaged
+from mvadapter.index.damage import reading, refuse_damaged
 from mvadapter.index.find import FileState
 from mvadapter.index.moments import Segments
 from mvadapter.index.rows import (
@@ -271,31 +271,6 @@ class SegmentTable:
             raise IndexFolderError(f"{self.path}: was removed meanwhile; build the index again")
         with self._reading(), writing(self.path, num_bytes + _CHANGE_BYTES):
             yield
-
-
-def open_repaired(folder: Path, name: str, dim: int) -> tuple[SegmentTable, str | None]:
-    """Open a table to write into it, without what is damaged.
-
-    Returns:
-        The table, in which damaged videos are missing, and what was wrong; None if nothing was.
-
-    Raises:
-        IndexFolderError: The table cannot be read for another reason than damage.
-    """
-    try:
-        table = SegmentTable(folder, name, dim)
-        found = table.read()
-    except DamagedTableError as error:
-        return SegmentTable.create(folder, name, dim), str(error).split(";")[0]
-    problem = None
-    if not found.is_sound:
-        num = len(found.check.damaged)
-        problem = f"{table.path}: the entries of {num} videos are damaged"
-        if not num:
-            problem = f"{table.path}: entries were lost"
-    if problem or not found.check.has_digests:
-        table.keep(found)
-    return table, problem
 
 
 def _connect(folder: Path) -> LanceDBConnection:

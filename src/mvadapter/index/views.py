@@ -15,10 +15,11 @@ from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
-from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord, ViewRecord
-from mvadapter.index.segment_table import SegmentTable, open_repaired
+from mvadapter.index.repair import open_repaired
+from mvadapter.index.segment_table import SegmentTable
 from mvadapter.storage import writing
 
 # The name of a view is also that of a folder and of a table.
@@ -95,7 +96,10 @@ def load_view_encoder(folder: Path, record: IndexRecord, name: str, backbone: Ba
         IndexFolderError: It is not the adapter that the videos were embedded with.
     """
     place = folder / ADAPTERS_FOLDER / name
-    saved = read_record(place)
+    try:
+        saved = read_record(place)
+    except AdapterFolderError as error:
+        raise AdapterFolderError(f"{error}; or copy the index again, or build a new one") from error
     other = None
     if name in record.views:
         other = record.views[name].difference(ViewRecord.of(saved))

@@ -27,7 +27,7 @@ from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingData, TrainingRecord
-from mvadapter.errors import DivergedError, TrainingError, VideoError
+from mvadapter.errors import AdapterFolderError, DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
@@ -241,7 +241,10 @@ class _Run:
             problem = f"was trained in {progress.precision}, but the recipe has {choice}"
         elif progress.best_epoch:
             # The adapter of the best epoch is written before the state.
-            read_record(self._folder)
+            try:
+                read_record(self._folder)
+            except AdapterFolderError as error:
+                problem = f"has an adapter that cannot be read ({error})"
         if problem:
             raise TrainingError(
                 f"{self._state_path}: the state {problem}; delete {self._state_path.parent} to "
