@@ -1,7 +1,6 @@
 """Embedded videos in, the rows of a table out, each with a digest; and the check of rows read."""
 
 import hashlib
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,8 +12,17 @@ from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.index.find import FileState
 from mvadapter.index.moments import Segments
 
-# segment, num_segments, start_seconds, end_seconds, size_bytes, mtime_ns
-_NUMBERS = struct.Struct("<iiddqq")
+# The numbers of a row as a digest covers them, without gaps.
+_NUMBERS = np.dtype(
+    [
+        ("segment", "<i4"),
+        ("num_segments", "<i4"),
+        ("start_seconds", "<f8"),
+        ("end_seconds", "<f8"),
+        ("size_bytes", "<i8"),
+        ("mtime_ns", "<i8"),
+    ]
+)
 _DIGEST_BYTES = 8
 # Of a vector of float32 that was scaled to unit length.
 _UNIT_TOLERANCE = 1e-3
@@ -104,12 +112,16 @@ def moved(rows: pa.Table, new_files: Mapping[str, FileState]) -> pa.Table:
 def check_rows(rows: pa.Table) -> RowCheck:
     """Compare rows with their digests, and the rows of each video with their number."""
     has_digests = all(name in rows.column_names for name in _LATER_COLUMNS)
-    lengths = np.linalg.norm(_vectors(rows).astype(np.float64), axis=1)
+    vectors = _vectors(rows)
+    # A damaged number may be larger than what can be squared.
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))
     # False for NaN too.
     is_sound = np.abs(lengths - 1) <= _UNIT_TOLERANCE
     if has_digests:
         is_sound &= _digests(rows) == rows["digest"].to_numpy()
-    paths, video = np.unique(rows["path"].to_numpy(), return_inverse=True)
+    codes = rows["path"].combine_chunks().dictionary_encode()
+    paths, video = codes.dictionary.to_pylist(), codes.indices.to_numpy()
     segment = rows["segment"].to_numpy()
     counts = np.bincount(video, minlength=len(paths))
     wanted = rows["num_segments"].to_numpy() if has_digests else counts[video]
@@ -122,7 +134,7 @@ def check_rows(rows: pa.Table) -> RowCheck:
     is_whole[video[~is_sound]] = False
     return RowCheck(
         is_sound=is_whole[video],
-        damaged=tuple(str(path) for path in paths[~is_whole]),
+        damaged=tuple(sorted(path for path, good in zip(paths, is_whole, strict=True) if not good)),
         has_digests=has_digests,
     )
 
@@ -151,12 +163,14 @@ def to_segments(rows: pa.Table) -> Segments:
 
 
 def _digests(rows: pa.Table) -> Int[np.ndarray, " segment"]:
-    names = "segment", "num_segments", "start_seconds", "end_seconds", "size_bytes", "mtime_ns"
-    numbers = zip(*(rows[name].to_pylist() for name in names), strict=True)
-    found = np.empty(len(rows), dtype=np.int64)
+    numbers = np.empty(len(rows), dtype=_NUMBERS)
+    for name in _NUMBERS.names or ():
+        numbers[name] = rows[name].to_numpy()
+    packed, size = memoryview(numbers.tobytes()), _NUMBERS.itemsize
     vectors = np.ascontiguousarray(_vectors(rows))
-    for row, (path, values) in enumerate(zip(rows["path"].to_pylist(), numbers, strict=True)):
-        digest = hashlib.blake2b(_NUMBERS.pack(*values), digest_size=_DIGEST_BYTES)
+    found = np.empty(len(rows), dtype=np.int64)
+    for row, path in enumerate(rows["path"].to_pylist()):
+        digest = hashlib.blake2b(packed[size * row : size * (row + 1)], digest_size=_DIGEST_BYTES)
         digest.update(vectors[row])
         digest.update(path.encode())
         found[row] = int.from_bytes(digest.digest(), "little", signed=True)

@@ -149,7 +149,7 @@ def test_a_table_of_an_earlier_version_is_read_and_gets_digests(filled):
 def test_vectors_that_are_no_unit_vectors_are_damaged(filled):
     rows = SegmentTable(filled.folder / "vectors", "frozen").read().rows
     place = rows.schema.get_field_index("vector")
-    for wrong in (np.nan, 0.0, 3.0):
+    for wrong in (np.nan, 0.0, 3.0, 1e38):
         vectors = rows["vector"].combine_chunks().flatten().to_numpy().copy()
         vectors[: filled.backbone.dim] = wrong
         flipped = rows["vector"].combine_chunks().from_arrays(vectors, filled.backbone.dim)
