@@ -10,6 +10,7 @@
     ├── IndexFolderError         a search index is missing, damaged or made with another encoder
     ├── TrainingError            a training run cannot start, continue or be resumed
     │   └── DivergedError        its loss is no longer a number
+    ├── StorageError             a file or folder cannot be written: a full disk, no permission
     └── MissingExtraError        a package of an optional extra is not installed
 
 Each message is one line: what, where, what was expected, what to do.
@@ -81,6 +82,10 @@ class TrainingError(MvAdapterError):
 
 class DivergedError(TrainingError):
     """The loss of a training run is no longer a number: its learning rate is too high."""
+
+
+class StorageError(MvAdapterError, OSError):
+    """A file or folder cannot be written; the message names it, the reason and what to do."""
 
 
 class MissingExtraError(MvAdapterError, ImportError):

@@ -9,22 +9,28 @@ from pathlib import Path
 from filelock import lock_descriptor, unlock_descriptor
 
 from mvadapter.errors import MvAdapterError
+from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, num_bytes: int = 0) -> Iterator[Path]:
     """Yield a temporary path near ``path``; it replaces ``path`` when the block succeeds.
 
     After a crash, a full disk or an error inside the block, ``path`` is unchanged. Several threads
     and processes may write at once: the last one to finish wins. What killed processes left beside
     ``path`` is removed first; see `unfinished`.
 
+    Args:
+        path: The file.
+        num_bytes: Its size, where that is known, so that a disk that is too full is found before
+            anything is written.
+
     Raises:
-        OSError: The folder cannot be made or written to.
+        StorageError: The folder or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(path.parent) as folder:
+    make_folder(path.parent)
+    with writing(path, num_bytes), unfinished(path.parent) as folder:
         # Of the same name, which may be as long as a name can be.
         aside = folder / path.name
         aside.touch()
@@ -42,9 +48,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file completely or not at all.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        StorageError: The folder or the file cannot be written.
     """
-    with atomic_write(path) as aside:
+    with atomic_write(path, len(text.encode())) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -72,9 +78,11 @@ def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
 
     Raises:
         MvAdapterError: Another process or thread holds the lock, and there is a refusal.
-        OSError: The folder cannot be written to.
+        StorageError: The folder cannot be written to.
     """
-    with path.open("a") as lock:
+    with writing(path):
+        lock = path.open("a")
+    with lock:
         # Not filelock.FileLock: on Windows it removes the file when it is released, and where a
         # file system has no locks it falls back on a file that a killed process leaves behind.
         if not lock_descriptor(lock.fileno(), blocking=refusal is None) and refusal:

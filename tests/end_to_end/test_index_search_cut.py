@@ -54,16 +54,19 @@ def test_a_missing_video_is_named_and_no_index_is_made(tmp_path):
     assert not (tmp_path / "index").exists()
 
 
-def test_a_folder_without_videos_makes_an_empty_index(random_clip_folder, tmp_path):
+@pytest.mark.parametrize("name", [None, "notes.mp4", "notes.txt"])
+def test_without_a_video_no_index_is_made(random_clip_folder, tmp_path, name):
     (tmp_path / "videos").mkdir()
+    if name is not None:
+        (tmp_path / "videos" / name).write_text("no video")
 
     done = run_command(
         "index", tmp_path / "index", tmp_path / "videos", "--backbone", random_clip_folder
     )
 
-    assert done.returncode == 0, done.stderr
-    assert "no videos found; " in done.stderr
-    assert "has 0 videos in 0 segments (view 'frozen')" in done.stderr
+    assert done.returncode == 2, done.stderr
+    assert "no index" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "index").exists()
 
 
 def test_a_missing_video_of_an_index_that_exists_is_skipped(workplace):
@@ -247,3 +250,51 @@ def test_a_folder_that_is_no_index_is_one_line_and_exit_code_2(workplace):
         "mvadapter: error: videos: no index here (index.json is missing); "
         "create one with: mvadapter index videos VIDEOS... (in Python: VideoIndex.create)"
     ]
+
+
+def test_a_share_that_is_not_mounted_is_reported_and_removed_by_a_command(
+    random_clip_folder, tmp_path
+):
+    (tmp_path / "videos/nas").mkdir(parents=True)
+    for name in ("a.mp4", "nas/b.mp4", "nas/c.mp4"):
+        write_video(tmp_path / "videos" / name, 30)
+    index = tmp_path / "index"
+    run_command("index", index, tmp_path / "videos", "--backbone", random_clip_folder)
+    (tmp_path / "videos/nas").rename(tmp_path / "away")
+    (tmp_path / "videos/nas").mkdir()
+
+    missing = run_command("index", index)
+    searched = run_command("search", index, "grey", "--json")
+    removed = run_command("remove", index, tmp_path / "videos/nas")
+    again = run_command("index", index)
+
+    assert missing.returncode == 1
+    assert "its 2 entries stay, in case a disk is not mounted" in missing.stderr
+    assert "1 unchanged, 2 missing; " in missing.stderr
+    assert len(json.loads(searched.stdout)) == 3
+    assert removed.returncode == 0
+    assert "2 videos removed from " in removed.stderr
+    assert again.returncode == 0, again.stderr
+
+
+def test_verify_finds_what_is_damaged_and_index_repairs_it(random_clip_folder, tmp_path):
+    write_video(tmp_path / "a.mp4", 30)
+    index = tmp_path / "index"
+    run_command("index", index, tmp_path / "a.mp4", "--backbone", random_clip_folder)
+
+    sound = run_command("verify", index)
+    (data,) = index.rglob("data/*.lance")
+    data.write_bytes(data.read_bytes()[:200])
+    damaged = run_command("verify", index, "--json")
+    searched = run_command("search", index, "grey")
+    repaired = run_command("index", index)
+
+    assert sound.returncode == 0, sound.stderr
+    assert "1 segments checked, nothing damaged" in sound.stderr
+    assert damaged.returncode == 1
+    assert len(json.loads(damaged.stdout)["damaged"]) == 1
+    assert searched.returncode == 2
+    assert data.name in searched.stderr
+    assert repaired.returncode == 0
+    assert "repaired " in repaired.stderr
+    assert run_command("verify", index).returncode == 0

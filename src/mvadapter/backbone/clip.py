@@ -1,8 +1,7 @@
 """A name in, a frozen CLIP out: weights, shape and tokenizer as one value."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from mvadapter.backbone.families import FAMILIES
 from mvadapter.backbone.family import Family
+from mvadapter.backbone.fingerprint import fingerprint, fingerprint_parts
 from mvadapter.backbone.recipe_files import read_pixel_recipe, read_text_recipe
 from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
 from mvadapter.backbone.source import (
@@ -137,14 +137,16 @@ class Backbone:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of shape, recipes and weights, the same whatever precision they are loaded in."""
-        # Values without the names of their fields, which may change in a later version.
-        parts = (self.vision, self.text, self.pixels, self.captions)
-        digest = hashlib.sha256(repr([astuple(part) for part in parts]).encode())
-        for name in sorted(self.weights):
-            tensor = self.weights[name].to("cpu", torch.bfloat16).contiguous()
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(self._values, self.weights)
+
+    @cached_property
+    def fingerprint_parts(self) -> dict[str, str]:
+        """A hash of each part that the fingerprint covers, to name the one that differs."""
+        return fingerprint_parts(self._values, self.weights)
+
+    @property
+    def _values(self) -> tuple[VisionShape, TextShape, PixelRecipe, TextRecipe]:
+        return self.vision, self.text, self.pixels, self.captions
 
 
 def _check_device(device: str | torch.device) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mvadapter.backbone.clip import Backbone, read_config
 from mvadapter.backbone.source import find_companions
+from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
 
 
@@ -24,15 +25,16 @@ def write_clip(backbone: Backbone, weights: Mapping[str, Tensor], folder: Path) 
 
     Raises:
         BackboneError: The CLIP's own files can no longer be read.
-        OSError: The folder cannot be written to.
+        StorageError: The folder cannot be written to.
     """
     family, config = read_config(backbone.source)
     model: Any = family.model_class(config)
     companions = find_companions(backbone.source)
     names = family.weight_names(backbone.vision, backbone.text)
     model.load_state_dict({theirs: weights[ours] for ours, theirs in names.items()})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(folder.parent) as aside:
+    make_folder(folder.parent)
+    num_bytes = sum(tensor.nbytes for tensor in weights.values())
+    with writing(folder, num_bytes), unfinished(folder.parent) as aside:
         written = aside / folder.name
         model.save_pretrained(written)
         for name, path in companions.items():

@@ -23,13 +23,22 @@ from mvadapter.errors import BackboneError
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 """Where a CLIP folder describes its pixels; transformers 5 writes the first, nested."""
 _TOKENIZER_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 CLIP_FILE = DocumentKind(
     error=BackboneError,
     expected="a file of a CLIP (JSON)",
     advice="copy the CLIP again",
     has_long_integers=True,
 )
+TOKENIZER_FILES = (
+    "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token")
+# Where a tokenizer may name more tokens; transformers adds those that the vocabulary lacks.
+_MORE_TOKENS = (
+    "additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens",
+    "added_tokens_decoder",
+)  # fmt: skip
 
 # Pillow's numbers, which transformers writes.
 _INTERPOLATIONS: dict[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
@@ -93,12 +102,18 @@ def read_text_recipe(files: Mapping[str, Path], num_positions: int) -> TextRecip
     if not isinstance(lowers, bool):
         raise BackboneError(f"{where}: do_lower_case is {lowers!r}; it must be true or false")
     definition = _tokenizer_definition(files)
-    special = {name: _token(settings, name) for name in ("bos_token", "eos_token", "unk_token")}
+    # transformers prefers the file of special tokens to the settings.
+    if path := files.get("special_tokens_map.json"):
+        settings |= read_json_object(path, CLIP_FILE)
+    special = {name: _token(settings, name) for name in _SPECIAL_TOKENS}
+    padding = _token(settings, "pad_token")
+    added = _added_tokens(files, settings, {*special.values(), padding, *_listed(definition)})
+    rules = [definition, special, added] if added else [definition, special]
     return TextRecipe(
         max_tokens=num_positions if longest is None else int(min(longest, num_positions)),
-        padding=_token(settings, "pad_token"),
+        padding=padding,
         is_lowercased=lowers and _has_lowercase(definition),
-        tokenizer_sha256=None if definition is None else _hash([definition, special]),
+        tokenizer_sha256=None if definition is None else _hash(rules),
     )
 
 
@@ -225,6 +240,38 @@ def _tokenizer_definition(files: Mapping[str, Path]) -> Any:  # noqa: ANN401 - J
     return None
 
 
+def _listed(definition: Any) -> set[str]:  # noqa: ANN401 - JSON of any shape
+    """The tokens that a tokenizer's own file adds to its vocabulary."""
+    return {_content(token) for token in (definition or {}).get("added_tokens", [])}
+
+
+def _added_tokens(
+    files: Mapping[str, Path], settings: Mapping[str, Any], known: set[str]
+) -> dict[str, Any]:
+    """What else adds tokens, by its key; such tokens change the ids of captions that hold them."""
+    more = {
+        key: value
+        for key, value in settings.items()
+        if key in _MORE_TOKENS or (key.endswith("_token") and value is not None)
+    }
+    if path := files.get("added_tokens.json"):
+        more["added_tokens.json"] = read_json_object(path, CLIP_FILE)
+    return {key: value for key, value in more.items() if not _contents(value) <= known}
+
+
+def _contents(value: Any) -> set[str]:  # noqa: ANN401 - JSON of any shape
+    if isinstance(value, list):
+        return {_content(token) for token in value}
+    if isinstance(value, dict) and "content" not in value:
+        # Names to tokens, ids to tokens, or in added_tokens.json tokens to ids.
+        return {key if isinstance(token, int) else _content(token) for key, token in value.items()}
+    return set() if isinstance(value, bool) else {_content(value)}
+
+
+def _content(token: Any) -> str:  # noqa: ANN401 - JSON of any shape
+    return str(token.get("content") if isinstance(token, dict) else token)
+
+
 def _has_lowercase(definition: Any) -> bool:  # noqa: ANN401 - JSON of any shape
     """Whether a tokenizer's rules lower the case; a bare vocabulary goes with CLIP's, which do."""
     if not definition or "vocab" in definition:
@@ -234,10 +281,9 @@ def _has_lowercase(definition: Any) -> bool:  # noqa: ANN401 - JSON of any shape
 
 def _token(settings: Mapping[str, Any], name: str) -> str:
     token = settings.get(name)
-    content = token.get("content") if isinstance(token, dict) else token
-    if content is None:
+    if token is None or (isinstance(token, dict) and token.get("content") is None):
         return "<|startoftext|>" if name == "bos_token" else "<|endoftext|>"
-    return str(content)
+    return _content(token)
 
 
 def _hash(value: object) -> str:

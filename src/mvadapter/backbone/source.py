@@ -1,6 +1,7 @@
 """The name of a CLIP in, its files out: from a folder, the hub, or this package."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from mvadapter.backbone.recipe_files import CLIP_FILE, PROCESSOR_FILES, TOKENIZE
 from mvadapter.documents.values import read_json_object
 from mvadapter.errors import BackboneError
 
-COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES, "special_tokens_map.json")
+COMPANIONS = (*PROCESSOR_FILES, *TOKENIZER_FILES)
 """What a CLIP has beside its weights and configuration."""
 # Of each of these a CLIP has at least one, or none because it was published without.
 _EITHER = (PROCESSOR_FILES, ("tokenizer.json", "vocab.json"))
@@ -39,6 +40,12 @@ def source_of(name: str) -> str:
         return str(_TINY)
     cached = None if _is_path(name) else _complete_snapshot(name)
     return name if cached is None else str(cached)
+
+
+def lasting_name(name: str) -> str:
+    """A CLIP's name that means the same in every working folder."""
+    # Links stay links, so that a folder may be moved behind one.
+    return os.path.abspath(name) if name != "tiny" and Path(name).is_dir() else name  # noqa: PTH100
 
 
 def check_source(source: str) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,7 +80,11 @@ def print_error(message: str) -> None:
 
 def show_path(path: Path) -> str:
     """Write a path relative to the working folder where that is shorter."""
-    return min(str(path), os.path.relpath(path), key=len)
+    text = str(path)
+    # Windows has no relative path from one drive to another.
+    with suppress(ValueError):
+        text = min(text, os.path.relpath(path), key=len)
+    return text
 
 
 def show_seconds(seconds: float) -> str:

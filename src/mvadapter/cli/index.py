@@ -56,16 +56,33 @@ def index_videos(
     if (index / RECORD_FILE).exists():
         clip = None if backbone is None else Backbone.load(backbone, device=device)
         opened, view = _open(index, adapter, clip, device, max_segment_seconds)
+        is_new = False
     else:
         _check_videos(index, videos or [])
         opened, view = _create(index, adapter, backbone, device, max_segment_seconds), None
+        is_new = True
     report = _add(opened, videos or None, view, precision, isolate=isolate)
+    if is_new and not report.num_videos:
+        _refuse_empty(opened, report)
     if as_json:
         console.print_json(report.to_dict())
     else:
         _print_report(index, report)
-    if report.skipped or report.incomplete:
+    if report.skipped or report.incomplete or report.missing:
         raise typer.Exit(1)
+
+
+def _refuse_empty(index: "VideoIndex", report: "AddReport") -> None:
+    """Remove a new index again in which there is nothing."""
+    from mvadapter.index.remove import remove_empty_index
+
+    for problem in report.skipped:
+        console.inform(f"skipped {console.show_path(problem.path)}: {problem.reason}")
+    remove_empty_index(index.folder)
+    raise DataError(
+        f"{index.folder}: no index was created, because none of the files is a video that can be "
+        f"read; check the path of the videos"
+    )
 
 
 def _open(
@@ -93,13 +110,19 @@ def _open(
 
 def _check_videos(index: Path, videos: Sequence[Path]) -> None:
     """Check the videos before the index is created, so that a typing error leaves no folder."""
-    from mvadapter.index.find import is_gone
+    from mvadapter.index.find import absolute_paths, find_videos, is_gone
 
     if not videos:
         raise ConfigError(f"{index}: no index here; to create one, name videos or folders")
     for path in videos:
         if is_gone(str(path)):
             raise DataError(f"{path}: no such file or folder; check the path of the videos")
+    scan = find_videos(absolute_paths(videos))
+    if not scan.files:
+        reason = f" ({scan.problems[0].reason})" if scan.problems else ""
+        raise DataError(
+            f"{videos[0]}: no videos here{reason}; nothing is indexed and no index is created"
+        )
 
 
 def _create(
@@ -147,7 +170,14 @@ def _add(
 
 
 def _print_report(folder: Path, report: "AddReport") -> None:
-    kinds = {"skipped": report.skipped, "incomplete": report.incomplete, "note on": report.remarks}
+    if report.repaired:
+        console.inform(f"repaired {report.repaired}; its videos are embedded again where they are")
+    kinds = {
+        "skipped": report.skipped,
+        "incomplete": report.incomplete,
+        "missing": report.missing,
+        "note on": report.remarks,
+    }
     for kind, problems in kinds.items():
         for problem in problems:
             console.inform(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
@@ -159,6 +189,7 @@ def _print_report(folder: Path, report: "AddReport") -> None:
         "removed": report.num_removed,
         "skipped": len(report.skipped),
         "incomplete": len(report.incomplete),
+        "missing": report.num_missing,
     }
     done = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     console.inform(

@@ -20,9 +20,11 @@ from mvadapter.cli.demo import demo
 from mvadapter.cli.evaluate import evaluate
 from mvadapter.cli.index import index_videos
 from mvadapter.cli.methods import methods
+from mvadapter.cli.remove import remove
 from mvadapter.cli.search import search
 from mvadapter.cli.stopping import StopSignal
 from mvadapter.cli.train import train
+from mvadapter.cli.verify import verify
 from mvadapter.errors import MvAdapterError
 
 _DEBUG = "--debug"
@@ -68,8 +70,10 @@ app.command("demo")(demo)
 app.command("evaluate")(evaluate)
 app.command("index")(index_videos)
 app.command("methods")(methods)
+app.command("remove")(remove)
 app.command("search")(search)
 app.command("train")(train)
+app.command("verify")(verify)
 
 
 def main() -> None:

@@ -1,10 +1,9 @@
 """A comparison's folder: its lock, and the plan that all its runs share."""
 
-import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mvadapter.backbone.precision import Precision
 from mvadapter.comparison.plan import ComparisonPlan
@@ -12,6 +11,8 @@ from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError
 from mvadapter.files import locked, write_text
+from mvadapter.seals import sealed_text, unsealed
+from mvadapter.storage import make_folder
 from mvadapter.training.recipe import FREE_SETTINGS
 from mvadapter.unfinished import finished_names
 
@@ -31,7 +32,7 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: is a file; choose a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     others = sorted(finished_names(folder))
     if others and not (folder / _LOCK).is_file():
         raise ConfigError(
@@ -84,15 +85,24 @@ class SavedPlan:
         """Write the plan, with the methods of earlier ones.
 
         Raises:
-            OSError: The folder cannot be written to.
+            StorageError: The folder cannot be written to.
         """
         table = {**plan.as_table(), _DATA: data_fingerprint}
         table["methods"] = {**self._saved.get("methods", {}), **table["methods"]}
-        write_text(self._path, json.dumps(table, indent=2) + "\n")
+        write_text(self._path, sealed_text(table))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return read_json_object(path, _KIND) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        table = unsealed(read_json_object(path, _KIND), str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or restore it from a copy") from error
+    train = table.get("train")
+    if not isinstance(train, dict) or train.get("precision") not in get_args(Precision):
+        raise ConfigError(f"{path}: is not the plan of a comparison; choose a new folder")
+    return table
 
 
 def difference(saved: Any, now: Any, name: str = "") -> str | None:  # noqa: ANN401 - parsed JSON

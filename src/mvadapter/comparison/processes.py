@@ -77,7 +77,8 @@ class _Worker:
             while self.receiver.poll():
                 message = self.receiver.recv()
                 if isinstance(message, str):
-                    raise TrainingError(f"{self._job.folder}: {message}")
+                    where = str(self._job.folder)
+                    raise TrainingError(message if where in message else f"{where}: {message}")
                 self.share = message
         except (EOFError, ConnectionResetError):
             self.join()

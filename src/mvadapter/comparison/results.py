@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -11,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_json_object
-from mvadapter.errors import TrainingError
+from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.evaluation.metrics import RetrievalMetrics
 from mvadapter.files import write_text
+from mvadapter.seals import sealed_text, unsealed
 
 Direction: TypeAlias = Literal["text_to_video", "video_to_text"]
 DIRECTIONS: tuple[Direction, ...] = ("text_to_video", "video_to_text")
@@ -33,6 +35,12 @@ class Trained:
     """Size of the adapter's file."""
     skipped: dict[str, str]
     """Videos without frames: record id -> reason."""
+
+    def __post_init__(self) -> None:
+        for name in ("best_epoch", "num_steps", "num_threads", "adapter_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        _check_finite(self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,23 @@ class Measured:
     skipped: dict[str, str] = field(default_factory=dict)
     """Videos without frames: record id -> reason."""
 
+    def __post_init__(self) -> None:
+        for direction, metrics in self.metrics.items():
+            recalls = metrics.recall_at_1, metrics.recall_at_5, metrics.recall_at_10
+            ranks = metrics.median_rank, metrics.mean_rank
+            if not (
+                all(0 <= recall <= 100 for recall in recalls)
+                and all(0 < rank < math.inf for rank in ranks)
+            ):
+                raise ConfigError(f"{direction} has values that no metric has: {metrics}")
+        for name, hits in self.hits.items():
+            if not all(0 <= hit <= 100 for hit in hits):
+                raise ConfigError(f"hits.{name} must be from 0 to 100 percent")
+            if len(self.groups.get(name, ())) != len(hits):
+                raise ConfigError(f"groups.{name} must have one number for each of the hits")
+        for need, values in self.needs.items():
+            _check_finite(values, f"{need}.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -70,6 +95,22 @@ class Cost:
     """Peak of memory in training, CLIP and optimiser included."""
     videos_per_second: float
     """Embedded without gradients, without decoding."""
+
+    def __post_init__(self) -> None:
+        for name in ("seconds_per_step", "peak_bytes", "videos_per_second"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+
+
+def _check_finite(values: Mapping[str, float], prefix: str = "") -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ConfigError: One is there.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ConfigError(f"{prefix}{name} must be a finite number, got {value}")
 
 
 Result = TypeVar("Result")
@@ -102,9 +143,14 @@ def write_result(path: Path, result: JobResult[Any]) -> None:
     Raises:
         OSError: The folder cannot be written to.
     """
-    write_text(path, json.dumps(result.to_dict()) + "\n")
+    write_text(path, sealed_text(result.to_dict(), indent=None))
 
 
+_KIND = DocumentKind(
+    error=TrainingError,
+    expected="the result of a run (JSON)",
+    advice="delete it to repeat that run",
+)
 # pydantic ignores keys that it does not know, which here are those of the other part.
 _PROVENANCE = TypeAdapter(Provenance)
 _TRAINING: TypeAdapter[Trained | Diverged] = TypeAdapter(Trained | Diverged)
@@ -140,19 +186,21 @@ def read_cost(path: Path) -> JobResult[Cost]:
 
 
 def _read(path: Path, validate: Callable[..., Result]) -> JobResult[Result]:
-    kind = DocumentKind(
-        error=TrainingError,
-        expected="the result of a run (JSON)",
-        advice="delete it to repeat that run",
-    )
-    text = json.dumps(read_json_object(path, kind))
+    try:
+        text = json.dumps(unsealed(read_json_object(path, _KIND), str(path)))
+    except ConfigError as error:
+        raise TrainingError(f"{error}; {_KIND.advice}") from error
     try:
         provenance = _PROVENANCE.validate_json(text, strict=True)
         return JobResult(provenance=provenance, found=validate(text, strict=True))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise TrainingError(
-            f"{path}: written by another version of mvadapter ({key}: {first['msg'].lower()}); "
-            f"choose another folder"
-        ) from error
+        if first["type"] == "value_error":
+            problem = f"{first['ctx']['error']}; {_KIND.advice}"
+        else:
+            key = ".".join(map(str, first["loc"]))
+            problem = (
+                f"written by another version of mvadapter ({key}: {first['msg'].lower()}); choose "
+                f"another folder"
+            )
+        raise TrainingError(f"{path}: {problem}") from error

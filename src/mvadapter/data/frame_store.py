@@ -8,10 +8,11 @@ before the index that names it, so the index is valid even after a crash.
 
 import hashlib
 import io
+import json
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ import pyarrow.ipc
 import pyarrow.parquet
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 
 from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frames import FrameBytes, FrameSettings
 from mvadapter.data.records import Record
-from mvadapter.errors import DataError, VideoError
+from mvadapter.errors import ConfigError, DataError, VideoError
 from mvadapter.files import atomic_write, locked
+from mvadapter.storage import make_folder
 from mvadapter.video.sample import Sampling
 from mvadapter.workers import map_in_order
 
@@ -37,6 +40,7 @@ log = logging.getLogger(__name__)
 _INDEX = "index.parquet"
 _LOCK = "lock"
 _IMAGES = "images"
+_DIGEST = b"sha256"
 # What is lost when the process is killed is at most one shard.
 _SHARD_BYTES = 64 * 2**20
 _SHARD_SECONDS = 30.0
@@ -65,9 +69,16 @@ class _Entry:
     sha256: str
     """Of the stored images, one after the other."""
 
+    def __post_init__(self) -> None:
+        if self.row < 0 or self.size_bytes < 0:
+            raise ConfigError(f"row and size_bytes must be at least 0, got {self}")
+
     @property
     def key(self) -> _Key:
         return self.id, self.start_seconds, self.end_seconds
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +147,7 @@ class FrameStore:
         name = f"{max(taken, default=-1) + 1:06}.arrow"
         shard = pyarrow.table({_IMAGES: pyarrow.array(images, pyarrow.list_(pyarrow.binary()))})
         with (
-            atomic_write(self.folder / name) as aside,
+            atomic_write(self.folder / name, shard.nbytes) as aside,
             pyarrow.ipc.new_file(aside, shard.schema) as file,
         ):
             file.write_table(shard)
@@ -152,9 +163,11 @@ class FrameStore:
                 sha256=_checksum(stored),
             )
             self._entries[entry.key] = entry
-        with atomic_write(self.folder / _INDEX) as aside:
-            rows = [asdict(entry) for entry in self._entries.values()]
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), aside)
+        rows = [asdict(entry) for entry in self._entries.values()]
+        index = pyarrow.Table.from_pylist(rows)
+        index = index.replace_schema_metadata({_DIGEST: _rows_digest(rows)})
+        with atomic_write(self.folder / _INDEX, index.nbytes) as aside:
+            pyarrow.parquet.write_table(index, aside)
 
     def _shard(self, name: str) -> pyarrow.Table | None:
         if name not in self._shards:
@@ -229,7 +242,7 @@ def store_frames(
         OSError: The folder cannot be written to.
     """
     home = _home(table)
-    home.mkdir(parents=True, exist_ok=True)
+    make_folder(home)
     folder = home / _name(settings)
     refusal = DataError(f"{home}: another process is storing frames here; let it finish first")
     with locked(home / _LOCK, refusal):
@@ -353,15 +366,25 @@ def _checksum(images: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
+def _rows_digest(rows: Sequence[Mapping[str, object]]) -> bytes:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest().encode()
+
+
 def _read_index(path: Path) -> dict[_Key, _Entry]:
     if not path.is_file():
         return {}
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-        entries = [_Entry(**row) for row in rows]
-    except (pyarrow.ArrowException, OSError, TypeError) as error:
+        index = pyarrow.parquet.read_table(path)
+        rows = index.to_pylist()
+        entries = _ENTRIES.validate_json(json.dumps(rows), strict=True)
+        # An earlier version wrote none.
+        written = (index.schema.metadata or {}).get(_DIGEST)
+        if written is not None and written != _rows_digest(rows):
+            raise ValueError("its sha256 is another")  # noqa: TRY301 - as any other damage
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{path}: the index of stored frames cannot be read ({error}); delete {path.parent} "
+            f"{path}: the index of stored frames cannot be read ({reason}); delete {path.parent} "
             f"and run 'mvadapter data prepare --frames' again"
         ) from error
     return {entry.key: entry for entry in entries}

@@ -4,7 +4,6 @@ The three formats of tables have no common place for this, so it is stored in
 ``TABLE.origin.json``. A table that was not prepared from a dataset has none.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError, DataError
 from mvadapter.files import hash_file, write_text
+from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import settings_from_table, table_from_settings
 
 _AGAIN = (
@@ -36,6 +36,14 @@ class Origin:
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
     """Split -> videos that had no file -> how many captions each would have."""
 
+    def __post_init__(self) -> None:
+        for split, videos in self.missing.items():
+            for video, num_captions in videos.items():
+                if num_captions < 0:
+                    raise ConfigError(
+                        f"missing.{split}.{video} must be at least 0, got {num_captions}"
+                    )
+
 
 def read_origin(table: Path) -> Origin | None:
     """Read the origin of a table; None if it was not prepared.
@@ -47,7 +55,8 @@ def read_origin(table: Path) -> Origin | None:
     if not (path.exists() and table.is_file()):
         return None
     try:
-        origin = settings_from_table(Origin, read_json_object(path, _KIND), str(path))
+        parsed = unsealed(read_json_object(path, _KIND), str(path))
+        origin = settings_from_table(Origin, parsed, str(path))
     except ConfigError as error:
         raise DataError(f"{error}; {_AGAIN}") from error
     if origin.table_sha256 != hash_file(table):
@@ -79,8 +88,7 @@ def write_origin(table: Path, origin: Origin) -> None:
     Raises:
         OSError: The folder cannot be written to.
     """
-    text = json.dumps(table_from_settings(origin), indent=2, ensure_ascii=False)
-    write_text(_beside(table), text + "\n")
+    write_text(_beside(table), sealed_text(table_from_settings(origin)))
 
 
 def _beside(table: Path) -> Path:

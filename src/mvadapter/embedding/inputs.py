@@ -11,6 +11,8 @@ from mvadapter.settings import MAX_POSITIONS, check_range
 from mvadapter.shapes import CaptionEmbeddings, FrameMask, VideoEmbeddings, VideoPixels
 from mvadapter.video.sample import Sampling
 
+# Far more than any CLIP takes; a larger number is a mistake, or damage, and would fill the memory.
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:

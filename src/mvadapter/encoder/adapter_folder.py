@@ -3,8 +3,9 @@
 It holds ``adapter_config.json``, ``adapter_model.safetensors`` and a model card, ``README.md``.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,28 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter
-from mvadapter.adapters.build import adapter_config, build_adapter
+from mvadapter.adapters.build import adapter_config, build_adapter, build_on_meta
 from mvadapter.backbone.clip import Backbone
+from mvadapter.backbone.fingerprint import differing_parts
+from mvadapter.backbone.source import lasting_name
 from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_json_object
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError
 from mvadapter.files import hash_file
+from mvadapter.seals import unsealed
 from mvadapter.settings import settings_from_table
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
-FORMAT = 2
-"""In format 1, copies of CLIP's weights had the names that transformers gives them."""
+FORMAT = 3
+"""In format 1, copies of CLIP's weights had the names that transformers gives them; in format 2,
+the record had no digest."""
+_READABLE = (2, FORMAT)
+FREE_KEYS = ("base_model_name_or_path",)
+"""What a person may change in the record: where the CLIP is, which its fingerprint identifies."""
 
 
 _KIND = DocumentKind(
@@ -49,6 +57,8 @@ class AdapterRecord:
     inputs: dict[str, Any]
     base_model_name_or_path: str
     base_model_fingerprint: str
+    base_model_parts: dict[str, str] = field(default_factory=dict)
+    """A hash of each part of the fingerprint; empty for an adapter of an earlier version."""
     num_trainable: int
     share_percent: float
     """Trainable weights in percent of the backbone's."""
@@ -56,6 +66,13 @@ class AdapterRecord:
     mvadapter_version: str
     training: TrainingRecord | None = None
     """How it was trained; None where that is not known."""
+
+    def __post_init__(self) -> None:
+        if self.num_trainable < 0 or not 0 <= self.share_percent < math.inf:
+            raise ConfigError(
+                f"an adapter cannot have {self.num_trainable} trained weights, "
+                f"{self.share_percent} % of its CLIP's"
+            )
 
 
 def read_adapter(folder: Path, backbone: Backbone) -> tuple[Adapter, Inputs]:
@@ -66,20 +83,26 @@ def read_adapter(folder: Path, backbone: Backbone) -> tuple[Adapter, Inputs]:
     """
     record = read_record(folder)
     where = str(folder / CONFIG_FILE)
-    if backbone.fingerprint != record.base_model_fingerprint:
+    others = differing_parts(record.base_model_parts, backbone.fingerprint_parts)
+    if backbone.fingerprint != record.base_model_fingerprint or others:
+        differs = f"; what differs: {', '.join(others)}" if others else ""
         raise AdapterFolderError(
             f"{folder}: this adapter was made for {record.base_model_name_or_path!r} "
             f"(weights {record.base_model_fingerprint[:12]}), but the backbone is "
-            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}); load it with the CLIP it "
-            f"was made for"
+            f"{backbone.name!r} (weights {backbone.fingerprint[:12]}{differs}); load it with the "
+            f"CLIP it was made for"
         )
+    weights = folder / WEIGHTS_FILE
+    tensors = read_tensors(weights)
     try:
         config = adapter_config(record.method, record.settings, where)
         inputs = settings_from_table(Inputs, record.inputs, where)
+        # Without memory first: damaged settings may ask for more than there is.
+        check_fit(build_on_meta(config, backbone).trainable_parameters(), tensors, str(weights))
         adapter = build_adapter(config, backbone)
     except ConfigError as error:
         raise AdapterFolderError(f"{folder}: {error}") from error
-    fill(adapter.trainable_parameters(), read_tensors(folder / WEIGHTS_FILE), str(folder))
+    fill(adapter.trainable_parameters(), tensors, str(weights))
     return adapter, inputs
 
 
@@ -91,12 +114,15 @@ def read_record(folder: str | Path) -> AdapterRecord:
     """
     folder = Path(folder)
     weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
+    try:
+        weights_sha256 = hash_file(weights)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise AdapterFolderError(
             f"{folder}: no adapter here ({WEIGHTS_FILE} is missing); expected a folder that "
             f"'mvadapter train' wrote"
-        )
-    weights_sha256 = hash_file(weights)
+        ) from error
+    except OSError as error:
+        raise AdapterFolderError(_unreadable(weights, error)) from error
     for name in (CONFIG_FILE, f"{CONFIG_FILE}.next"):
         if (folder / name).is_file():
             record = _parse_record(folder / name)
@@ -114,11 +140,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         AdapterFolderError: It is missing, damaged or no safetensors file.
     """
-    if not path.is_file():
-        raise AdapterFolderError(f"{path}: no such file; expected a safetensors file")
     try:
+        # safetensors reports every file that it cannot open as one that is not there.
+        with path.open("rb"):
+            pass
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise AdapterFolderError(f"{path}: no such file; expected a safetensors file") from error
+    except OSError as error:
+        raise AdapterFolderError(_unreadable(path, error)) from error
+    except (SafetensorError, ValueError) as error:
         hint = ""
         if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
             hint = (
@@ -134,7 +165,22 @@ def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], 
     """Copy tensors into the parameters of the same names, all of them or none.
 
     Raises:
-        AdapterFolderError: A tensor is missing, unknown, or has another shape.
+        AdapterFolderError: A tensor is missing, unknown, has another shape, or is not of finite
+            numbers.
+    """
+    check_fit(parameters, tensors, where)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def check_fit(
+    parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], where: str
+) -> None:
+    """Refuse tensors that cannot be the values of these parameters.
+
+    Raises:
+        AdapterFolderError: One is missing, unknown, has another shape, or is not of finite numbers.
     """
     if missing := sorted(parameters.keys() - tensors.keys()):
         raise AdapterFolderError(
@@ -151,9 +197,13 @@ def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], 
                 f"{where}: {name!r} has shape {list(tensors[name].shape)}, but this CLIP and these "
                 f"settings need {list(parameter.shape)}"
             )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
+        if not tensors[name].is_floating_point() or not tensors[name].isfinite().all():
+            kind = str(tensors[name].dtype).removeprefix("torch.")
+            problem = "NaN or infinite numbers" if tensors[name].is_floating_point() else kind
+            raise AdapterFolderError(
+                f"{where}: {name!r} holds {problem}, expected finite numbers of a float type; "
+                f"the file is damaged or was made wrongly"
+            )
 
 
 def _parse_record(path: Path) -> AdapterRecord:
@@ -163,12 +213,24 @@ def _parse_record(path: Path) -> AdapterRecord:
             f"{path}: written by an earlier version of mvadapter (format 1, this one reads "
             f"{FORMAT}); train the adapter again"
         )
-    if table.get("format", FORMAT) != FORMAT:
+    if table.get("format", FORMAT) not in _READABLE:
         raise AdapterFolderError(
             f"{path}: written in format {table['format']!r}, this mvadapter reads {FORMAT}; "
             f"update mvadapter"
         )
     try:
-        return settings_from_table(AdapterRecord, table, str(path))
+        table = unsealed(table, str(path), free=FREE_KEYS)
+        record = settings_from_table(AdapterRecord, table, str(path))
     except ConfigError as error:
-        raise AdapterFolderError(str(error)) from error
+        raise AdapterFolderError(f"{error}; copy the adapter again") from error
+    # A CLIP beside the adapter is found wherever both are moved; else names mean what they always
+    # do: a folder seen from the working folder, or a hub id.
+    beside = path.parent / record.base_model_name_or_path
+    if record.base_model_name_or_path != "tiny" and beside.is_dir():
+        return replace(record, base_model_name_or_path=lasting_name(str(beside)))
+    return record
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return f"{path}: cannot be read ({reason}); make it readable and try again"

@@ -1,13 +1,15 @@
 """A checkpoint under the authors' names in, an encoder out.
 
 Their training code names adapters ``clip.visual.transformer.resblocks.3.mlp.adapter.down.weight``
-(vision) and ``clip.transformer...`` (text), shared factors ``clip.prompt.0``, and the biases of
-CLIP, which it trains too, as OpenAI does.
+(vision) and ``clip.transformer...`` (text), shared factors ``clip.prompt.0``. The biases of CLIP,
+which it trains too, have OpenAI's names or those of their own CLIP, which splits the fused
+projection and calls layer norms ``ln``. The prefix ``clip.`` may be missing.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast, get_args
 
 from torch import Tensor
 
@@ -17,8 +19,9 @@ from mvadapter.backbone.clip import Backbone
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.adapter_folder import fill, read_tensors
 from mvadapter.encoder.encode import Encoder
-from mvadapter.errors import AdapterFolderError, ConfigError
+from mvadapter.errors import AdapterFolderError, ConfigError, UnknownNameError
 
+_THEIR_POSITIONS = ("down-in", "down-out")
 _IN_BLOCK = re.compile(r"clip\.(visual\.)?transformer\.resblocks\.(\d+)\.(mlp\.adapter\.)?(.+)")
 _ADAPTER_NAMES = {
     "down.weight": "down.weight",
@@ -55,6 +58,11 @@ _OUTER_BIASES = {
 _BLOCK_BIASES = {
     "ln_1.bias": "norm1.bias",
     "ln_2.bias": "norm2.bias",
+    "attn.ln.bias": "norm1.bias",
+    "mlp.ln.bias": "norm2.bias",
+    "attn.q_proj.bias": "attention.q.bias",
+    "attn.k_proj.bias": "attention.k.bias",
+    "attn.v_proj.bias": "attention.v.bias",
     "attn.out_proj.bias": "attention.o.bias",
     "mlp.c_fc.bias": "mlp.in.bias",
     "mlp.c_proj.bias": "mlp.out.bias",
@@ -66,35 +74,41 @@ def load_authors_checkpoint(
     backbone: Backbone,
     *,
     num_heads: int = 2,
-    tying_position: TyingPosition = "down-in",
+    tying_position: str | None = None,
 ) -> Encoder:
     """Load what the authors' training code saved.
 
     Widths, layers, frames, tokens, tying and the input norm are read from the tensors' names and
-    shapes; the rest are arguments. Frames are sampled at left edges, as theirs are.
+    shapes; the number of heads leaves no trace in them. Frames are sampled at left edges, as theirs
+    are.
 
     Args:
         path_or_tensors: A safetensors file, or tensors by their authors' names. A PyTorch pickle is
             refused: open it where you trust it and save its tensors with safetensors.
         backbone: The CLIP it was trained on.
-        num_heads: Heads of the bottleneck transformer.
-        tying_position: What the shared factor's gate scales.
+        num_heads: Heads of the bottleneck transformer; 2 in all that the authors published.
+        tying_position: What the shared factor's gate scales, "down-in" or as their settings write
+            it, "down in"; None reads it from the shapes, of the two positions that their code has.
 
     Raises:
-        AdapterFolderError: The file cannot be read; a tensor is unknown, missing or unfit.
+        AdapterFolderError: The file cannot be read; a tensor is unknown, missing or unfit; the
+            shapes contradict the tying position, or do not show it.
+        UnknownNameError: There is no such tying position.
     """
     if isinstance(path_or_tensors, Mapping):
         tensors, where = dict(path_or_tensors), "the given tensors"
     else:
         tensors, where = read_tensors(Path(path_or_tensors)), str(path_or_tensors)
-    ours = {
-        our_name: part
-        for name, tensor in tensors.items()
-        for our_name, part in _translate(name, tensor, tying_position, where)
-    }
-    _drop_unused_context(ours)
+    position = _read_position(tensors, tying_position, where)
+    ours: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        for our_name, part in _translate(name, tensor, position, where):
+            if our_name in ours:
+                raise AdapterFolderError(f"{where}: {name!r} is there under two names")
+            ours[our_name] = part
+    _drop_unused(ours)
     try:
-        config = _read_config(ours, backbone, num_heads, tying_position)
+        config = _read_config(ours, backbone, num_heads, position)
         adapter = build_adapter(config, backbone)
     except ConfigError as error:
         raise AdapterFolderError(f"{where}: does not fit this CLIP: {error}") from error
@@ -105,12 +119,53 @@ def load_authors_checkpoint(
     return Encoder(backbone, adapter, inputs=inputs)
 
 
-def _drop_unused_context(ours: dict[str, Tensor]) -> None:
-    """Remove what their code keeps but never reads where it runs without the token [CC].
+def _read_position(tensors: Mapping[str, Tensor], given: str | None, where: str) -> TyingPosition:
+    """Read from the gates' shapes what they scale, or check it against them.
 
-    The token and the last row of the positions are still there then; the calibration's map of the
-    token is not.
+    Raises:
+        UnknownNameError: The given position is none.
+        AdapterFolderError: The shapes fit another position, or several.
     """
+    position = None
+    if given is not None:
+        spelled = given.strip().lower().replace(" ", "-").replace("_", "-")
+        if spelled not in get_args(TyingPosition):
+            raise UnknownNameError("tying_position", given, get_args(TyingPosition))
+        position = cast("TyingPosition", spelled)
+    for name, gate in tensors.items():
+        if not name.endswith(".md_proj.weight"):
+            continue
+        down = tensors.get(name.replace("md_proj", "down"))
+        if down is None or down.ndim != 2:
+            continue
+        narrow, width = down.shape
+        channels = {"down-in": width, "down-out": narrow, "up-in": narrow, "up-out": width}
+        possible = [one for one, size in channels.items() if size == len(gate)]
+        if position is not None and position not in possible:
+            raise AdapterFolderError(
+                f"{where}: {name!r} has {len(gate)} channels, but tying at {position} has "
+                f"{channels[position]}; it can be {' or '.join(possible) or 'none'}"
+            )
+        if position is None:
+            theirs = [one for one in possible if one in _THEIR_POSITIONS]
+            if len(theirs) != 1:
+                raise AdapterFolderError(
+                    f"{where}: {name!r} has {len(gate)} channels, which does not show what it "
+                    f"scales; name the tying_position"
+                )
+            position = cast("TyingPosition", theirs[0])
+    return position or MvAdapterConfig().tying_position
+
+
+def _drop_unused(ours: dict[str, Tensor]) -> None:
+    """Remove what their code keeps but never reads.
+
+    Where it runs without the token [CC], the token and the last row of the positions are still
+    there; the calibration's map of the token is not. Where no layer is tied, factors may be there.
+    """
+    if not any(".gate.projection." in name for name in ours):
+        for name in [name for name in ours if name.startswith("shared.")]:
+            del ours[name]
     for name in [name for name in ours if name.endswith(".calibration.first.weight")]:
         block = name.removesuffix(".calibration.first.weight")
         if f"{block}.calibration.context.weight" not in ours:
@@ -127,6 +182,7 @@ def _translate(
     Raises:
         AdapterFolderError: The name is not one of theirs.
     """
+    given, name = name, name if name.startswith("clip.") else f"clip.{name}"
     if factor := re.fullmatch(r"clip\.prompt\.(\d+)", name):
         yield f"shared.{factor[1]}", tensor
     elif name in _OUTER_BIASES:
@@ -144,7 +200,7 @@ def _translate(
                 yield f"{layer}.attention.{projection}.bias", part
     else:
         raise AdapterFolderError(
-            f"{where}: {name!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only "
+            f"{where}: {given!r} is neither part of an MV-Adapter nor a bias of CLIP; pass only "
             f"what the authors' code trains"
         )
 

@@ -1,9 +1,12 @@
 """What an adapter folder records about how its adapter was trained."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from mvadapter.backbone.precision import Precision
 from mvadapter.data.splits import SplitSettings
+from mvadapter.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,11 @@ class TrainingData:
     missing_videos: int
     """Videos of the train split that had no file."""
 
+    def __post_init__(self) -> None:
+        for name in ("train_records", "missing_videos"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
@@ -31,6 +39,13 @@ class TrainingRecord:
     selection: str
     """What chose the epoch, in words."""
     epoch: int
-    precision: str
+    precision: Precision
     metrics: dict[str, float]
     """Of that epoch, on what chose it."""
+
+    def __post_init__(self) -> None:
+        if self.epoch < 1:
+            raise ConfigError(f"epoch must be at least 1, got {self.epoch}")
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise ConfigError(f"metrics.{name} must be a finite number, got {value}")

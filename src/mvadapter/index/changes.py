@@ -1,10 +1,20 @@
 """Files found and files indexed in, what has to change in the index out."""
 
+import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvadapter.index.find import FileProblem, FileState, FolderScan, is_gone, is_in
+from mvadapter.index.find import (
+    FileProblem,
+    FileState,
+    FolderScan,
+    is_gone,
+    is_in,
+    is_video_name,
+    same_spelling,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +28,9 @@ class IndexChanges:
     """Path it was indexed under -> the file it is now."""
     removed: frozenset[str]
     """Paths of indexed videos that were deleted."""
+    missing: dict[str, int]
+    """Folder without videos, or that is not there -> how many indexed videos it had; they stay, for
+    its disk may not be mounted."""
     problems: tuple[FileProblem, ...]
     """What cannot be indexed, and why."""
 
@@ -41,14 +54,22 @@ def find_changes(
     changed = [file for path, file in scan.files.items() if known.get(path, file) != file]
     moved = _moved(new, known)
     arrived = {file.path for file in moved.values()}
-    missing = [path for path in known if path not in scan.files and path not in moved]
-    removed, problems = _removed(sources, scan, missing)
+    absent = [
+        path
+        for path in known
+        if path not in scan.files and path not in moved
+        if any(is_in(path, source) for source in sources) and is_gone(path)
+    ]
+    removed = {path for path in absent if _still_holds_videos(Path(path).parent)}
+    missing = _missing([path for path in absent if path not in removed], sources, scan)
     return IndexChanges(
         to_embed=(*changed, *(file for file in new if file.path not in arrived)),
         num_unchanged=len(scan.files) - len(new) - len(changed),
         moved=moved,
-        removed=removed,
-        problems=(*problems, *(p for p in scan.problems if str(p.path) not in removed)),
+        removed=frozenset(removed),
+        missing=missing,
+        # A file that was named and is gone is reported as removed or missing.
+        problems=tuple(p for p in scan.problems if str(p.path) not in absent),
     )
 
 
@@ -62,40 +83,44 @@ def _moved(new: Iterable[FileState], known: Mapping[str, FileState]) -> dict[str
     moved: dict[str, FileState] = {}
     for file in new:
         place = places.get(_identity(file))
-        if place is not None and place not in moved and is_gone(place):
+        if place is not None and place not in moved and _is_now(place, file.path):
             moved[place] = file
     return moved
 
 
 def _identity(file: FileState) -> tuple[str, int, int]:
-    return Path(file.path).name, file.size_bytes, file.mtime_ns
+    return same_spelling(Path(file.path).name), file.size_bytes, file.mtime_ns
 
 
-def _removed(
-    sources: Collection[str], scan: FolderScan, missing: Iterable[str]
-) -> tuple[frozenset[str], list[FileProblem]]:
-    """Separate videos that were deleted from those whose disk may not be mounted."""
-    emptied = {
-        folder for folder in scan.folders if not any(is_in(path, folder) for path in scan.files)
-    }
-    removed: set[str] = set()
-    num_kept = dict.fromkeys(sorted(emptied), 0)
-    for path in missing:
-        folder = next((folder for folder in scan.folders if is_in(path, folder)), None)
-        if folder is None:
-            if path in sources and not is_gone(str(Path(path).parent)):
-                removed.add(path)
-        elif is_gone(path):
-            if folder in emptied:
-                num_kept[folder] += 1
-            else:
-                removed.add(path)
-    problems = [
-        FileProblem(
-            path=Path(folder),
-            reason=f"has no videos; its {num} entries are kept, in case a disk is missing",
-        )
-        for folder, num in num_kept.items()
-        if num
-    ]
-    return frozenset(removed), problems
+def _is_now(place: str, path: str) -> bool:
+    """Whether what was at one path is at another; a copy or a second link is not."""
+    if is_gone(place):
+        return True
+    # Where a file system takes both spellings of one name, both are there.
+    return same_spelling(place) == same_spelling(path) and Path(place).samefile(path)
+
+
+def _still_holds_videos(folder: Path) -> bool:
+    """Whether a folder has videos, so that one that is absent was deleted.
+
+    The folder of a disk that is not mounted is empty, or holds a note that says so.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_video_name(entry.name) and entry.is_file() for entry in entries)
+    except OSError:
+        return False
+
+
+def _missing(absent: Iterable[str], sources: Collection[str], scan: FolderScan) -> dict[str, int]:
+    """Count missing videos by the highest folder, inside a source, that has no videos."""
+    alive = {str(folder) for path in scan.files for folder in Path(path).parents}
+    found: Counter[str] = Counter()
+    for path in absent:
+        folder = Path(path).parent
+        for above in folder.parents:
+            if str(above) in alive or not any(is_in(str(above), source) for source in sources):
+                break
+            folder = above
+        found[str(folder)] += 1
+    return dict(sorted(found.items()))

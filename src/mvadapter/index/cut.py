@@ -46,7 +46,8 @@ def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> 
 
     Raises:
         ConfigError: The output exists, or is a file of another kind.
-        VideoError: The video gives no frames there, or the file cannot be written.
+        VideoError: The video gives no frames there, or mp4 cannot hold them.
+        StorageError: The file cannot be written.
     """
     target = Path(output)
     check_output(target)

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -75,9 +76,20 @@ def absolute_paths(paths: AnyPath | Iterable[AnyPath]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(absolute(path)) for path in paths))
 
 
+def same_spelling(path: str) -> str:
+    """A path in one spelling of its accents: macOS and other systems write them differently."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
 def is_in(path: str, source: str) -> bool:
     """Whether an absolute path is a source or inside one, judged by names."""
+    path, source = same_spelling(path), same_spelling(source)
     return path == source or path.startswith(source.rstrip(os.sep) + os.sep)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file of this name is looked at when a folder is searched."""
+    return not name.startswith(".") and has_video_suffix(name)
 
 
 def is_gone(path: str) -> bool:

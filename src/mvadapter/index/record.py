@@ -9,27 +9,74 @@ The folder of an index needs nothing from outside but the CLIP, and the videos a
 """
 
 import importlib.metadata
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import read_json_object
+from mvadapter.encoder.adapter_folder import AdapterRecord
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import write_text
 from mvadapter.index.find import is_gone
+from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import settings_from_table, table_from_settings
 
 RECORD_FILE = "index.json"
 ADAPTERS_FOLDER = "adapters"
 VECTORS_FOLDER = "vectors"
 LOCK_FILE = "lock"
-_FORMAT = 1
 _KIND = DocumentKind(
     error=IndexFolderError,
     expected="the record of an index (JSON)",
     advice="copy the index again or build a new one",
 )
+_FORMAT = 2
+_READABLE = (1, _FORMAT)
+"""In format 1 there were no digests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewRecord:
+    """What decides the embeddings of a view beside the CLIP and the segments."""
+
+    method: str
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    """Frames, tokens and sampling."""
+    weights_sha256: str
+
+    @classmethod
+    def of(cls, saved: AdapterRecord) -> "ViewRecord":
+        """Take it from the record of an adapter."""
+        return cls(
+            method=saved.method,
+            settings=saved.settings,
+            inputs=saved.inputs,
+            weights_sha256=saved.weights_sha256,
+        )
+
+    def difference(self, other: "ViewRecord") -> str | None:
+        """The first setting in which another view differs, with both values; None if none does."""
+        mine, theirs = _flat(self), _flat(other)
+        for key in sorted(mine.keys() | theirs.keys()):
+            if mine.get(key) != theirs.get(key):
+                return f"{key} {_short(mine.get(key))}, not {_short(theirs.get(key))}"
+        return None
+
+
+def _flat(view: ViewRecord) -> dict[str, Any]:
+    return {
+        "method": view.method,
+        "weights": view.weights_sha256,
+        **{f"settings.{key}": value for key, value in view.settings.items()},
+        **{f"inputs.{key}": value for key, value in view.inputs.items()},
+    }
+
+
+def _short(value: object) -> str:
+    return value[:12] if isinstance(value, str) else repr(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +89,20 @@ class IndexRecord:
     backbone_name: str
     """The CLIP of all its views: a folder, a hub id or "tiny"."""
     backbone_fingerprint: str
+    backbone_parts: dict[str, str] = field(default_factory=dict)
+    """A hash of each part of the fingerprint; empty for an index of an earlier version."""
     max_segment_seconds: float
     """Videos are cut into as few equal segments as possible, none longer than this."""
     adapters: dict[str, str] = field(default_factory=dict)
     """Name of the view -> SHA-256 of its adapter's weights, oldest first."""
+    views: dict[str, ViewRecord] = field(default_factory=dict)
+    """Name of the view -> what decides its embeddings; without views of an earlier version."""
     sources: tuple[str, ...] = ()
     """The files and folders that were added, absolute and sorted."""
 
     def __post_init__(self) -> None:
+        if self.views.keys() - self.adapters.keys():
+            raise ConfigError(f"views must be among adapters, got {sorted(self.views)}")
         if not 0 < self.max_segment_seconds < float("inf"):
             raise ConfigError(
                 f"max_segment_seconds must be a number above 0, got {self.max_segment_seconds}"
@@ -71,9 +124,13 @@ class IndexRecord:
         """Write it into an index folder, completely or not at all.
 
         Raises:
-            OSError: The folder cannot be written to.
+            IndexFolderError: The folder was removed.
+            StorageError: It cannot be written to.
         """
-        write_text(folder / RECORD_FILE, json.dumps(table_from_settings(self), indent=2) + "\n")
+        if not folder.is_dir():
+            raise IndexFolderError(f"{folder}: was removed meanwhile; build the index again")
+        table = table_from_settings(self) | {"format": _FORMAT}
+        write_text(folder / RECORD_FILE, sealed_text(table))
 
 
 def read_index_record(folder: Path) -> IndexRecord:
@@ -89,15 +146,24 @@ def read_index_record(folder: Path) -> IndexRecord:
             f"create one with: mvadapter index {folder} VIDEOS... (in Python: VideoIndex.create)"
         )
     table = read_json_object(path, _KIND)
-    if table.get("format") != _FORMAT:
-        raise IndexFolderError(
-            f"{path}: written in format {table.get('format')!r}, this mvadapter reads format "
-            f"{_FORMAT}; update mvadapter"
-        )
+    _refuse_format(table, path)
     try:
-        record = settings_from_table(IndexRecord, table, str(path))
+        record = settings_from_table(IndexRecord, unsealed(table, str(path)), str(path))
     except ConfigError as error:
-        raise IndexFolderError(str(error)) from error
+        raise IndexFolderError(f"{error}; {_KIND.advice}") from error
     if not record.adapters:
         raise IndexFolderError(f"{path}: names no adapter; copy the index again or build a new one")
     return record
+
+
+def _refuse_format(table: Mapping[str, Any], path: Path) -> None:
+    """Refuse the layout of another version.
+
+    Raises:
+        IndexFolderError: It is one that this version does not read.
+    """
+    if table.get("format") not in _READABLE:
+        raise IndexFolderError(
+            f"{path}: written in format {table.get('format')!r}, this mvadapter reads format "
+            f"{' and '.join(map(str, _READABLE))}; update mvadapter"
+        )

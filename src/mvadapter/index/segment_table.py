@@ -2,21 +2,44 @@
 
 One table holds the segments of one view. LanceDB writes a change beside the old data and then
 switches over in one step, so that every reader, also after a crash, sees a video with all of its
-segments or not at all.
+segments or not at all. Each row has a digest, and a file beside the table the sum of all of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from lancedb.db import LanceDBConnection
 
 from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.errors import IndexFolderError
+from mvadapter.index.damage import reading, refuse_damaged
 from mvadapter.index.find import FileState
 from mvadapter.index.moments import Segments
+from mvadapter.index.rows import (
+    RowCheck,
+    check_rows,
+    moved,
+    table_schema,
+    to_rows,
+    to_segments,
+    total_digest,
+    vector_dim,
+    with_digests,
+)
+from mvadapter.index.totals import (
+    DamagedTotalsError,
+    Totals,
+    check_lists,
+    hash_lists,
+    read_totals,
+    remove_totals,
+    write_totals,
+)
+from mvadapter.storage import writing
 
 # Old versions stay this long for processes that are reading them.
 _KEPT_VERSIONS = timedelta(minutes=10)
@@ -24,6 +47,25 @@ _KEPT_VERSIONS = timedelta(minutes=10)
 _CHANGES_BETWEEN_OPTIMISING = 100
 # A condition that names more paths takes long to parse.
 _MAX_PATHS_PER_CHANGE = 500
+# Beside its rows, a change writes a version and a transaction.
+_CHANGE_BYTES = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CheckedRows:
+    """All rows of a table, and what is wrong with them."""
+
+    rows: pa.Table
+    check: RowCheck
+    version: int
+    is_whole: bool | None
+    """Whether all rows are there that were written; None where that is not known, because the last
+    writer was interrupted or the table comes from an earlier version."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is known to be wrong."""
+        return not self.check.damaged and self.is_whole is not False
 
 
 class SegmentTable:
@@ -34,58 +76,100 @@ class SegmentTable:
     Args:
         folder: The folder of the tables of all views.
         name: The view.
-        dim: The length of its vectors.
+        dim: The length of its vectors; None takes it from the table.
 
     Raises:
-        IndexFolderError: The table is missing or damaged.
+        IndexFolderError: The table is missing or damaged, or cannot be read.
     """
 
-    def __init__(self, folder: Path, name: str, dim: int) -> None:
-        self._schema = _schema(dim)
+    def __init__(self, folder: Path, name: str, dim: int | None = None) -> None:
+        self._folder = folder
+        self._name = name
         self._num_changes = 0
-        try:
+        with self._reading():
+            with suppress(DamagedTotalsError):
+                check_lists(folder, name)
             self._table = _connect(folder).open_table(name)
             schema = self._table.schema
-        except (OSError, RuntimeError, ValueError) as error:
+            found = vector_dim(schema)
+            if schema not in {table_schema(found), table_schema(found, is_early=True)}:
+                raise ValueError(f"these are no columns of an index: {schema.names}")
+        if dim not in {None, found}:
             raise IndexFolderError(
-                f"{folder}: the vectors of {name!r} cannot be read "
-                f"({str(error).splitlines()[0]}); copy the index again or build a new one"
-            ) from error
-        if schema != self._schema:
-            raise IndexFolderError(
-                f"{folder}: the vectors of {name!r} are not those of this encoder, whose "
-                f"embeddings have {dim} numbers; build a new index"
+                f"{self.path}: its vectors have {found} numbers, but this encoder's embeddings "
+                f"{dim}; build a new index"
             )
 
     @classmethod
     def create(cls, folder: Path, name: str, dim: int) -> "SegmentTable":
-        """Make an empty table, replacing any of this name; not for two processes at once."""
-        database = _connect(folder)
-        # Not mode="overwrite": LanceDB would warn on stderr where there is nothing to overwrite.
-        database.drop_table(name, ignore_missing=True)
-        database.create_table(name, schema=_schema(dim))
+        """Make an empty table, replacing any of this name; not for two processes at once.
+
+        Raises:
+            StorageError: The folder cannot be written to.
+        """
+        remove_totals(folder, name)
+        with reading(folder, name), writing(folder / f"{name}.lance", _CHANGE_BYTES):
+            database = _connect(folder)
+            # Not mode="overwrite": LanceDB would warn on stderr where there is nothing to
+            # overwrite.
+            database.drop_table(name, ignore_missing=True)
+            database.create_table(name, schema=table_schema(dim))
         return cls(folder, name, dim)
+
+    @property
+    def path(self) -> Path:
+        """Where the table is."""
+        return self._folder / f"{self._name}.lance"
 
     @property
     def version(self) -> int:
         """A number that grows with every change."""
-        version: int = self._table.version
+        with self._reading():
+            version: int = self._table.version
         return version
 
     def __len__(self) -> int:
         """The number of segments."""
-        num_rows: int = self._table.count_rows()
+        with self._reading():
+            num_rows: int = self._table.count_rows()
         return num_rows
 
     def files(self) -> dict[str, FileState]:
         """Path -> file, as it was when its segments were embedded."""
         columns = ["path", "size_bytes", "mtime_ns"]
-        rows = self._table.search().where("segment = 0").select(columns).limit(None).to_arrow()
-        return {row["path"]: FileState(**row) for row in rows.select(columns).to_pylist()}
+        rows = self._rows("segment = 0", columns)
+        return {row["path"]: FileState(**row) for row in rows.to_pylist()}
+
+    def read(self) -> CheckedRows:
+        """Read all rows and compare them with their digests."""
+        # Before the rows: a writer that ends in between has later totals, not earlier ones.
+        totals, is_whole = None, None
+        try:
+            totals = read_totals(self._folder, self._name)
+        except DamagedTotalsError:
+            is_whole = False
+        version = self.version
+        with self._reading():
+            rows = self._table.to_arrow()
+        check = check_rows(rows)
+        if totals is not None and version < totals.version:
+            is_whole = False
+        elif totals is not None and totals.version == version == self.version:
+            with self._reading():
+                now = self._totals(rows, version)
+            # The lists were compared before the table was opened; some may be of other versions.
+            is_whole = (totals.num_segments, totals.digest) == (now.num_segments, now.digest)
+        return CheckedRows(rows=rows, check=check, version=version, is_whole=is_whole)
 
     def segments(self) -> Segments:
-        """Read all segments, as arrays that cannot be written to."""
-        return _to_segments(self._table.to_arrow())
+        """Read all segments, as arrays that cannot be written to.
+
+        Raises:
+            IndexFolderError: Some are damaged.
+        """
+        found = self.read()
+        refuse_damaged(self.path, found.check.damaged, is_whole=found.is_sound)
+        return to_segments(found.rows)
 
     def replace(
         self, videos: Iterable[tuple[FileState, EmbeddedFile]], known: Collection[str]
@@ -99,104 +183,99 @@ class SegmentTable:
         videos = list(videos)
         if not videos:
             return
-        rows = pa.concat_tables([_to_rows(file, video, self._schema) for file, video in videos])
+        rows = pa.concat_tables([to_rows(file, video) for file, video in videos])
         if old := [file.path for file, _ in videos if file.path in known]:
             self._merge(rows, old)
         else:
-            self._table.add(rows)
+            with self._writing(rows.nbytes):
+                self._table.add(rows)
         self._count_change()
 
     def move(self, new_files: Mapping[str, FileState]) -> None:
         """Change the paths of videos: old path -> the file it is now."""
         for paths in _portions(new_files):
-            rows = self._table.search().where(_any_of(paths)).limit(None).to_arrow()
-            rows = rows.select(self._schema.names)
-            moved = pa.array([new_files[path].path for path in rows["path"].to_pylist()])
-            rows = rows.set_column(0, self._schema.field("path"), moved)
-            self._merge(rows, paths)
+            rows = self._rows(_any_of(paths), self._table.schema.names)
+            self._merge(moved(rows, new_files), paths)
             self._count_change()
 
     def remove(self, paths: Collection[str]) -> None:
         """Remove videos."""
         for portion in _portions(paths):
-            self._table.delete(_any_of(portion))
+            with self._writing():
+                self._table.delete(_any_of(portion))
             self._count_change()
 
-    def optimise(self) -> None:
-        """Join small files into large ones and delete versions that no process reads any more."""
-        self._table.optimize(cleanup_older_than=_KEPT_VERSIONS)
+    def keep(self, found: CheckedRows) -> None:
+        """Keep the sound rows of those read, each with its digest, and no others; in one change."""
+        rows = with_digests(found.rows.filter(pa.array(found.check.is_sound)))
+        with self._writing(rows.nbytes):
+            self._table = _connect(self._folder).create_table(
+                self._name, rows, schema=rows.schema, mode="overwrite"
+            )
+
+    def finish(self) -> None:
+        """Join small files into large ones, and note what the table holds.
+
+        Versions that no process reads any more are deleted.
+        """
+        self._optimise()
+        rows = self._rows(None, ["digest"])
+        with self._reading():
+            totals = self._totals(rows, self.version)
+        write_totals(self._folder, self._name, totals)
+
+    def _totals(self, rows: pa.Table, version: int) -> Totals:
+        return Totals(
+            version=version,
+            num_segments=len(rows),
+            digest=total_digest(rows["digest"].to_numpy()),
+            lists_sha256=hash_lists(self._folder, self._name, version),
+        )
+
+    def _optimise(self) -> None:
+        with self._writing():
+            self._table.optimize(cleanup_older_than=_KEPT_VERSIONS)
+
+    def _rows(self, where: str | None, columns: list[str]) -> pa.Table:
+        with self._reading():
+            query = self._table.search()
+            if where is not None:
+                query = query.where(where)
+            return query.select(columns).limit(None).to_arrow().select(columns)
 
     def _merge(self, rows: pa.Table, gone: Collection[str]) -> None:
         """Add rows and remove all others of the paths ``gone``, in one change."""
-        (
-            self._table.merge_insert(["path", "segment"])
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .when_not_matched_by_source_delete(_any_of(gone))
-            .execute(rows)
-        )
+        with self._writing(rows.nbytes):
+            (
+                self._table.merge_insert(["path", "segment"])
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .when_not_matched_by_source_delete(_any_of(gone))
+                .execute(rows)
+            )
 
     def _count_change(self) -> None:
         self._num_changes += 1
         if self._num_changes % _CHANGES_BETWEEN_OPTIMISING == 0:
-            self.optimise()
+            self._optimise()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with reading(self._folder, self._name):
+            yield
+
+    @contextmanager
+    def _writing(self, num_bytes: int = 0) -> Iterator[None]:
+        if not self.path.is_dir():
+            # LanceDB would make a new table of this change alone.
+            raise IndexFolderError(f"{self.path}: was removed meanwhile; build the index again")
+        with self._reading(), writing(self.path, num_bytes + _CHANGE_BYTES):
+            yield
 
 
 def _connect(folder: Path) -> LanceDBConnection:
     # Without an interval of zero, a table would stay at the version it was opened with.
     return LanceDBConnection(folder, read_consistency_interval=timedelta(0))
-
-
-def _schema(dim: int) -> pa.Schema:
-    columns = {
-        "path": pa.string(),
-        "segment": pa.int32(),
-        "start_seconds": pa.float64(),
-        "end_seconds": pa.float64(),
-        "size_bytes": pa.int64(),
-        "mtime_ns": pa.int64(),
-        "vector": pa.list_(pa.float32(), dim),
-    }
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
-
-
-def _to_rows(file: FileState, video: EmbeddedFile, schema: pa.Schema) -> pa.Table:
-    num_rows = len(video.spans)
-    vectors = video.vectors.numpy()
-    columns = {
-        "path": [file.path] * num_rows,
-        "segment": range(num_rows),
-        "start_seconds": [span.start_seconds for span in video.spans],
-        "end_seconds": [span.end_seconds for span in video.spans],
-        "size_bytes": [file.size_bytes] * num_rows,
-        "mtime_ns": [file.mtime_ns] * num_rows,
-        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
-    }
-    return pa.table(columns, schema=schema)
-
-
-def _to_segments(rows: pa.Table) -> Segments:
-    codes = rows["path"].combine_chunks().dictionary_encode()
-    names = np.array(codes.dictionary.to_pylist(), dtype=object)
-    by_name = np.argsort(names)
-    place = np.empty(len(names), dtype=np.int64)
-    place[by_name] = np.arange(len(names))
-    video = place[codes.indices.to_numpy()]
-    order = np.lexsort((rows["segment"].to_numpy(), video))
-    dim = rows.schema.field("vector").type.list_size
-    vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, dim)
-    return Segments(
-        paths=tuple(names[by_name]),
-        video=_read_only(video[order]),
-        start_seconds=_read_only(rows["start_seconds"].to_numpy()[order]),
-        end_seconds=_read_only(rows["end_seconds"].to_numpy()[order]),
-        vectors=_read_only(vectors[order]),
-    )
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
 
 
 def _portions(paths: Iterable[str]) -> list[list[str]]:

@@ -19,6 +19,8 @@ from mvadapter.index.record import (
     IndexRecord,
     read_index_record,
 )
+from mvadapter.index.remove import RemoveReport, remove_videos
+from mvadapter.index.verify import VerifyReport, verify_index
 from mvadapter.index.views import (
     load_view_encoder,
     name_of_folder,
@@ -97,7 +99,9 @@ class VideoIndex:
         record = read_index_record(folder)
         if backbone is None:
             backbone = Backbone.load(record.backbone_name, device=device)
-        refuse_other_clip(folder, record, backbone.name, backbone.fingerprint)
+        refuse_other_clip(
+            folder, record, backbone.name, backbone.fingerprint, backbone.fingerprint_parts
+        )
         return cls(folder, backbone)
 
     @property
@@ -157,8 +161,13 @@ class VideoIndex:
             encoder, name = adapter, name or adapter.adapter.config.name
         else:
             saved = read_record(Path(adapter))
-            clip = saved.base_model_name_or_path, saved.base_model_fingerprint
-            refuse_other_clip(self.folder, read_index_record(self.folder), *clip)
+            refuse_other_clip(
+                self.folder,
+                read_index_record(self.folder),
+                saved.base_model_name_or_path,
+                saved.base_model_fingerprint,
+                saved.base_model_parts,
+            )
             encoder = load_adapter(Path(adapter), self.backbone)
             name, training = name or name_of_folder(adapter), saved.training
         with write_lock(self.folder):
@@ -178,11 +187,13 @@ class VideoIndex:
         """Bring a view up to date with files and folders.
 
         Videos that did not change since they were indexed cost nothing; those that were deleted
-        from a folder leave the index. Each video enters it complete, in one step: after a crash at
-        any moment, another `add` does only what is missing. A file that cannot be indexed is
-        reported, and the others are indexed.
+        from a folder that still holds others leave the index. Each video enters it complete, in one
+        step: after a crash at any moment, another `add` does only what is missing. A file that
+        cannot be indexed is reported, and the others are indexed. Damaged entries are embedded
+        again.
 
-        A folder in which no video is left keeps its entries, because its disk may not be mounted.
+        Videos of a folder that is gone, or in which no video is left, stay and are reported as
+        missing, because its disk may not be mounted; `remove` removes them.
 
         Args:
             paths: Video files, and folders that are searched for videos; None is all that were
@@ -202,6 +213,32 @@ class VideoIndex:
         name = record.view_name(view)
         encoder = self._encoder(record, name)
         return add_videos(self.folder, name, encoder, paths, precision, isolation, on_progress)
+
+    def remove(self, paths: AnyPath | Iterable[AnyPath]) -> RemoveReport:
+        """Remove videos from all views, whether their files are there or not.
+
+        A folder that was added is forgotten with its videos; a video that is in a folder that was
+        added, and is still there, comes back with the next `add`.
+
+        Args:
+            paths: Video files, and folders whose videos are removed.
+
+        Raises:
+            DataError: Nothing of the index is at one of the paths.
+            IndexFolderError: Another process is writing to this index, or it is damaged.
+            StorageError: The index cannot be written to.
+        """
+        return remove_videos(self.folder, paths)
+
+    def verify(self) -> VerifyReport:
+        """Compare every file of the index with the digests that were written with it.
+
+        What is damaged is reported and stays as it is; `add` embeds damaged videos again.
+
+        Raises:
+            IndexFolderError: There is no index any more, or its record is damaged.
+        """
+        return verify_index(self.folder)
 
     def _encoder(self, record: IndexRecord, name: str) -> Encoder:
         state = _written_at(self.folder / ADAPTERS_FOLDER / name / CONFIG_FILE)

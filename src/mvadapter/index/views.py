@@ -5,18 +5,22 @@ import os
 import re
 import shutil
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mvadapter.backbone.clip import Backbone
-from mvadapter.encoder.adapter_folder import AdapterRecord, read_record
+from mvadapter.backbone.fingerprint import differing_parts
+from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import load_adapter, save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingRecord
-from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError
 from mvadapter.index.find import AnyPath, absolute
-from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord
+from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord, ViewRecord
+from mvadapter.index.repair import open_repaired
 from mvadapter.index.segment_table import SegmentTable
+from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
 
 # The name of a view is also that of a folder and of a table.
@@ -44,7 +48,7 @@ def store_view(
     Raises:
         ConfigError: A view cannot have this name, or another view has it in another case.
         IndexFolderError: The adapter is for another CLIP, or the name belongs to another adapter.
-        OSError: The folder cannot be written to.
+        StorageError: The folder cannot be written to.
     """
     refuse_bad_name(name)
     for other in record.adapters:
@@ -55,16 +59,19 @@ def store_view(
                 f"choose another name"
             )
     backbone = encoder.backbone
-    refuse_other_clip(folder, record, backbone.name, backbone.fingerprint)
+    refuse_other_clip(
+        folder, record, backbone.name, backbone.fingerprint, backbone.fingerprint_parts
+    )
     place = folder / ADAPTERS_FOLDER / name
-    place.parent.mkdir(exist_ok=True)
-    with unfinished(place.parent) as aside:
+    make_folder(place.parent)
+    with writing(place), unfinished(place.parent) as aside:
         saved = save_adapter(encoder, aside / name, training)
+        view = ViewRecord.of(saved)
         if name in record.adapters:
-            if _identity(read_record(place)) != _identity(saved):
+            known = record.views.get(name) or ViewRecord.of(read_record(place))
+            if differs := known.difference(view):
                 raise IndexFolderError(
-                    f"{folder}: the view {name!r} belongs to another adapter (weights "
-                    f"{record.adapters[name][:12]}, not {saved.weights_sha256[:12]}); "
+                    f"{folder}: the view {name!r} belongs to another adapter ({differs}); "
                     f"rename this adapter or its folder"
                 )
             return record
@@ -72,7 +79,11 @@ def store_view(
         shutil.rmtree(place, ignore_errors=True)
         (aside / name).rename(place)
     SegmentTable.create(folder / VECTORS_FOLDER, name, backbone.dim)
-    record = replace(record, adapters={**record.adapters, name: saved.weights_sha256})
+    record = replace(
+        record,
+        adapters={**record.adapters, name: saved.weights_sha256},
+        views={**record.views, name: view},
+    )
     record.write(folder)
     return record
 
@@ -82,12 +93,21 @@ def load_view_encoder(folder: Path, record: IndexRecord, name: str, backbone: Ba
 
     Raises:
         AdapterFolderError: The copy is damaged.
-        IndexFolderError: Its weights are not those that the videos were embedded with.
+        IndexFolderError: It is not the adapter that the videos were embedded with.
     """
     place = folder / ADAPTERS_FOLDER / name
-    if read_record(place).weights_sha256 != record.adapters[name]:
+    try:
+        saved = read_record(place)
+    except AdapterFolderError as error:
+        raise AdapterFolderError(f"{error}; or copy the index again, or build a new one") from error
+    other = None
+    if name in record.views:
+        other = record.views[name].difference(ViewRecord.of(saved))
+    elif saved.weights_sha256 != record.adapters[name]:
+        other = f"weights {record.adapters[name][:12]}, not {saved.weights_sha256[:12]}"
+    if other:
         raise IndexFolderError(
-            f"{place}: these are not the weights that the videos were embedded with; "
+            f"{place}: is not the adapter that the videos were embedded with ({other}); "
             f"copy the index again, or build a new one"
         )
     return load_adapter(place, backbone)
@@ -100,6 +120,13 @@ def open_view_table(folder: Path, name: str, encoder: Encoder) -> SegmentTable:
         IndexFolderError: It is missing, damaged, or of another dim.
     """
     return SegmentTable(folder / VECTORS_FOLDER, name, encoder.backbone.dim)
+
+
+def open_repaired_table(
+    folder: Path, name: str, encoder: Encoder
+) -> tuple[SegmentTable, str | None]:
+    """Open the table of a view's segments to write into it; see `open_repaired`."""
+    return open_repaired(folder / VECTORS_FOLDER, name, encoder.backbone.dim)
 
 
 def name_of_folder(adapter: AnyPath) -> str:
@@ -136,20 +163,26 @@ def refuse_bad_name(name: str) -> None:
         )
 
 
-def refuse_other_clip(folder: Path, record: IndexRecord, name: str, fingerprint: str) -> None:
+def refuse_other_clip(
+    folder: Path, record: IndexRecord, name: str, fingerprint: str, parts: Mapping[str, str]
+) -> None:
     """Refuse a CLIP whose vectors cannot be compared with those of the index.
+
+    Args:
+        folder: The index.
+        record: Its record.
+        name: The CLIP's name.
+        fingerprint: The CLIP's fingerprint.
+        parts: The hashes of its parts, where they are known.
 
     Raises:
         IndexFolderError: The index was made with another CLIP.
     """
-    if fingerprint != record.backbone_fingerprint:
+    others = differing_parts(record.backbone_parts, parts) if record.backbone_parts else []
+    if fingerprint != record.backbone_fingerprint or others:
+        differs = f"; what differs: {', '.join(others)}" if others else ""
         raise IndexFolderError(
             f"{folder}: made with CLIP {record.backbone_name!r} (weights "
-            f"{record.backbone_fingerprint[:12]}), not {name!r} (weights {fingerprint[:12]}); "
-            f"use that CLIP, or build a new index for this one"
+            f"{record.backbone_fingerprint[:12]}), not {name!r} (weights {fingerprint[:12]}"
+            f"{differs}); use that CLIP, or build a new index for this one"
         )
-
-
-def _identity(saved: AdapterRecord) -> tuple[object, ...]:
-    """Equal for two adapters that embed alike."""
-    return saved.method, saved.settings, saved.inputs, saved.weights_sha256

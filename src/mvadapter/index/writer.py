@@ -1,12 +1,14 @@
 """Video files in, an index on disk that is up to date with them out."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.precision import PrecisionChoice
+from mvadapter.backbone.source import lasting_name
 from mvadapter.embedding.files import EmbeddedFile, embed_files
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import IndexFolderError
@@ -16,7 +18,6 @@ from mvadapter.index.find import (
     AnyPath,
     FileProblem,
     FileState,
-    absolute,
     absolute_paths,
     find_videos,
 )
@@ -29,8 +30,9 @@ from mvadapter.index.record import (
     read_index_record,
 )
 from mvadapter.index.segment_table import SegmentTable
-from mvadapter.index.views import open_view_table, refuse_bad_name, store_view
+from mvadapter.index.views import open_repaired_table, refuse_bad_name, store_view
 from mvadapter.isolation import Isolation
+from mvadapter.storage import make_folder
 from mvadapter.unfinished import finished_names
 
 # What is lost when the process is killed is at most the embeddings of so many segments.
@@ -50,7 +52,13 @@ class AddReport:
     num_moved: int
     """Indexed before at another path, with the same name, size and time; not embedded again."""
     num_removed: int
-    """Deleted since they were indexed."""
+    """Deleted since they were indexed, from folders that still hold other videos."""
+    num_missing: int
+    """Their folder is gone or has no videos; they stay, because its disk may not be mounted."""
+    missing: tuple[FileProblem, ...]
+    """Those folders, and what to do."""
+    repaired: str | None
+    """What of the view was damaged, in one line; its videos were embedded again where they are."""
     skipped: tuple[FileProblem, ...]
     """What could not be indexed, and why; the next `add` tries it again."""
     incomplete: tuple[FileProblem, ...]
@@ -68,6 +76,7 @@ class AddReport:
             "skipped": [problem.to_dict() for problem in self.skipped],
             "incomplete": [problem.to_dict() for problem in self.incomplete],
             "remarks": [remark.to_dict() for remark in self.remarks],
+            "missing": [problem.to_dict() for problem in self.missing],
         }
 
 
@@ -90,15 +99,16 @@ def create_index(folder: Path, encoder: Encoder, name: str, max_segment_seconds:
     """
     refuse_bad_name(name)
     record = IndexRecord(
-        backbone_name=_lasting_name(encoder.backbone.name),
+        backbone_name=lasting_name(encoder.backbone.name),
         backbone_fingerprint=encoder.backbone.fingerprint,
+        backbone_parts=encoder.backbone.fingerprint_parts,
         max_segment_seconds=max_segment_seconds,
     )
     _refuse_occupied(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with write_lock(folder):
         # Another process may have made one in the meantime.
-        _refuse_occupied(folder)
+        _refuse_occupied(folder, is_locked=True)
         store_view(folder, record, name, encoder)
 
 
@@ -120,10 +130,10 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
     with write_lock(folder):
         record = read_index_record(folder)
         sources = record.sources if paths is None else absolute_paths(paths)
-        table = open_view_table(folder, view, encoder)
+        table, repaired = open_repaired_table(folder, view, encoder)
         scan, known = find_videos(sources), table.files()
         changes = find_changes(sources, scan, known)
-        _record_sources(folder, record, sources, known.keys() - changes.leaving)
+        _record_sources(folder, record, encoder.backbone, sources, known.keys() - changes.leaving)
         table.move(changes.moved)
         table.remove(changes.removed)
         files = {file.path: file for file in changes.to_embed}
@@ -139,7 +149,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
             for videos in _groups(embedded):
                 _store(table, [(files[video.path], video) for video in videos], known)
                 tally.count(videos, on_progress)
-        table.optimise()
+        table.finish()
         return AddReport(
             view=view,
             num_added=tally.num_added,
@@ -147,6 +157,9 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
             num_unchanged=changes.num_unchanged,
             num_moved=len(changes.moved),
             num_removed=len(changes.removed),
+            num_missing=sum(changes.missing.values()),
+            missing=tuple(_missing(folder, num) for folder, num in changes.missing.items()),
+            repaired=repaired,
             skipped=tuple(sorted((*changes.problems, *tally.skipped))),
             incomplete=tuple(sorted(tally.incomplete)),
             remarks=tuple(sorted(tally.remarks)),
@@ -211,22 +224,40 @@ def _store(
     table.remove(unreadable & known.keys())
 
 
+def _missing(folder: str, num_videos: int) -> FileProblem:
+    return FileProblem(
+        path=Path(folder),
+        reason=f"has no videos now; its {num_videos} entries stay, in case a disk is not mounted "
+        f"('mvadapter remove' removes them)",
+    )
+
+
 def _record_sources(
-    folder: Path, record: IndexRecord, sources: Iterable[str], indexed: Iterable[str]
+    folder: Path,
+    record: IndexRecord,
+    backbone: Backbone,
+    sources: Iterable[str],
+    indexed: Collection[str],
 ) -> None:
     """Record what was added, without sources that are gone with all their videos."""
     kept = {*record.sources, *sources}
     kept = {source for source in kept if still_matters(source, indexed)}
-    replace(record, sources=tuple(sorted(kept))).write(folder)
+    # An index of an earlier version has no parts yet.
+    parts = backbone.fingerprint_parts
+    replace(record, sources=tuple(sorted(kept)), backbone_parts=parts).write(folder)
 
 
-def _refuse_occupied(folder: Path) -> None:
+def _refuse_occupied(folder: Path, *, is_locked: bool = False) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise IndexFolderError(f"{folder}: is a file; choose a folder for the index")
     names = finished_names(folder)
     if RECORD_FILE in names:
+        if not is_locked:
+            # "Another process is writing" is the better answer where it is true.
+            with write_lock(folder):
+                pass
         raise IndexFolderError(f"{folder}: is already an index; open it, or choose another folder")
     # An interrupted `create_index` leaves these.
     if others := sorted(names - {ADAPTERS_FOLDER, VECTORS_FOLDER, LOCK_FILE}):
@@ -234,8 +265,3 @@ def _refuse_occupied(folder: Path) -> None:
             f"{folder}: contains other files ({others[0]!r}) and is not an index; "
             f"choose an empty folder"
         )
-
-
-def _lasting_name(name: str) -> str:
-    """A backbone's name that means the same in every working folder."""
-    return str(absolute(name)) if name != "tiny" and Path(name).is_dir() else name

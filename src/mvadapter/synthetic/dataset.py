@@ -5,13 +5,13 @@ caption that then is true. Both hold the same frames, so nothing that pools fram
 order can distinguish them.
 """
 
+import hashlib
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -19,9 +19,11 @@ import numpy as np
 from mvadapter.data.records import Record
 from mvadapter.data.table import read_table
 from mvadapter.documents.csv_tables import csv_text
-from mvadapter.documents.text import DocumentKind, read_text
+from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError, DataError
-from mvadapter.files import atomic_write, write_text
+from mvadapter.files import atomic_write, hash_file, write_text
+from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import check_range, table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
@@ -66,15 +68,16 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
     Raises:
         OSError: The folder cannot be written to.
     """
-    content, done = json.dumps(table_from_settings(settings)), folder / _DRAWN
-    if not (done.exists() and read_text(done, _KIND) == content):
+    content, done = table_from_settings(settings), folder / _DRAWN
+    # Drawing again is cheap, and gives the same: anything that differs is not worth a word.
+    if not _is_complete(content, folder, done):
         twins: dict[Part, int] = {"train": settings.train_twins, "test": settings.test_twins}
         for part in _PARTS:
             videos = synthetic_videos(
                 twins[part], part=part, seed=settings.seed, needs=settings.needs
             )
             write_videos(videos, folder, part)
-        write_text(done, content)
+        write_text(done, sealed_text({"settings": content, "files_sha256": _hash_drawn(folder)}))
     return [record for part in _PARTS for record in read_table(_table_path(folder, part))]
 
 
@@ -82,6 +85,27 @@ def is_drawn(folder: Path) -> bool:
     """Whether a folder holds drawn videos, perhaps not all yet, and nothing else."""
     names = {_DRAWN, *_PARTS, *(_table_path(folder, part).name for part in _PARTS)}
     return folder.is_dir() and names >= {path.name for path in folder.iterdir()}
+
+
+def _is_complete(content: dict[str, Any], folder: Path, done: Path) -> bool:
+    try:
+        written = unsealed(read_json_object(done, _KIND), str(done))
+        return written == {"settings": content, "files_sha256": _hash_drawn(folder)}
+    except (ConfigError, DataError, OSError):
+        return False
+
+
+def _hash_drawn(folder: Path) -> str:
+    """A hash of all tables and videos of a drawn dataset.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        for path in (_table_path(folder, part), *sorted((folder / part).glob("*.mp4"))):
+            digest.update(f"{path.name} {hash_file(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def need_of(record: Record) -> Need:

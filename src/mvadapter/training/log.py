@@ -11,6 +11,7 @@ from mvadapter.documents.text import TABLE_BYTES, DocumentKind, read_bytes
 from mvadapter.documents.values import parse_json
 from mvadapter.errors import TrainingError
 from mvadapter.files import write_text
+from mvadapter.storage import writing
 
 try:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -42,10 +43,13 @@ class RunLog:
         path = folder / _FILE
         kept = [line for line, row in _rows(path) if row["step"] < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._path, self._events_path = path, folder / "tensorboard"
         self._events: SummaryWriter | None = None
+        with writing(path):
+            self._file = path.open("a", encoding="utf-8", buffering=1)
         if _HAS_TENSORBOARD:
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+            with writing(self._events_path):
+                self._events = SummaryWriter(str(self._events_path), purge_step=first_step)
         else:
             _logger.info("no TensorBoard events: pip install 'mvadapter[train]' adds them")
 
@@ -58,9 +62,11 @@ class RunLog:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with writing(self._path):
+            self._file.close()
         if self._events is not None:
-            self._events.close()
+            with writing(self._events_path):
+                self._events.close()
 
     def step(self, step: int, *, epoch: int, loss: float | None, learning_rate: float) -> None:
         """Log a training step; the loss of a step that was left out is None."""
@@ -74,14 +80,16 @@ class RunLog:
         self._plot("selection", metrics, step)
 
     def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        with writing(self._path):
+            self._file.write(json.dumps(row) + "\n")
 
     def _plot(self, group: str, values: Mapping[str, float | None], step: int) -> None:
         if self._events is None:
             return
-        for name, value in values.items():
-            if value is not None:
-                self._events.add_scalar(f"{group}/{name}", value, step)
+        with writing(self._events_path):
+            for name, value in values.items():
+                if value is not None:
+                    self._events.add_scalar(f"{group}/{name}", value, step)
 
 
 def read_losses(folder: Path) -> dict[int, float]:

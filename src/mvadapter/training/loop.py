@@ -26,19 +26,28 @@ from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import Parts, split_records
 from mvadapter.embedding.captions import CaptionReport, look_at_captions
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
+from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.encoder.training_record import TrainingData, TrainingRecord
-from mvadapter.errors import DivergedError, TrainingError, VideoError
+from mvadapter.errors import AdapterFolderError, DivergedError, TrainingError, VideoError
 from mvadapter.evaluation.metrics import RetrievalReport
 from mvadapter.evaluation.ranks import retrieval_ranks
 from mvadapter.files import locked
 from mvadapter.isolation import Isolation
+from mvadapter.storage import check_space, make_folder
 from mvadapter.training.log import RunLog, read_losses
 from mvadapter.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.schedule import Schedule
-from mvadapter.training.state import Progress, read_progress, restore_state, save_state
+from mvadapter.training.state import (
+    Progress,
+    has_state,
+    read_progress,
+    restore_state,
+    save_state,
+    state_bytes,
+)
 from mvadapter.training.step import take_step
 from mvadapter.unfinished import remove_abandoned
 
@@ -148,7 +157,7 @@ def train_recipe(
     options = options or RunOptions()
     parts = split_records(records, recipe.splits)
     run = Path(folder) / "run"
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     with locked(run / "lock", TrainingError(f"{folder}: another process is training here")):
         return _train(recipe, parts, Path(folder), options)
 
@@ -215,7 +224,8 @@ class _Run:
         """Train to the end, or until asked to stop."""
         progress = self._progress
         if progress.step < self._num_steps:
-            # Rather than a run of empty steps.
+            # Rather than a run of empty steps, or one that cannot be saved.
+            check_space(self._state_path, state_bytes(self._parameters))
             _check_readable(self._train_frames, self._parts.train)
             for note in filter(None, (self._captions.cut_note(), self._equal_note())):
                 log.warning("%s", note)
@@ -238,14 +248,43 @@ class _Run:
     def _begin_or_resume(self) -> Progress:
         recipe = self._recipe.as_table()
         data = fingerprint([*self._parts.train, *self._parts.selection])
-        if self._state_path.is_file():
+        if has_state(self._state_path):
             progress = read_progress(self._state_path)
             _check_same(progress, recipe, data, self._folder)
+            self._check_possible(progress)
             progress.recipe = recipe
             restore_state(self._state_path, self._parameters, self._optimizer)
             return progress
         precision = choose_precision(self._recipe.train.precision, self._encoder.backbone.device)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)
+
+    def _check_possible(self, progress: Progress) -> None:
+        """Refuse a state that no run of this recipe can be in.
+
+        Raises:
+            TrainingError: Its step or its best epoch is none of this run's, its precision is not
+                the recipe's, or its adapter is gone.
+        """
+        num_epochs = self._schedule.num_complete_epochs(progress.step)
+        choice = self._recipe.train.precision
+        problem = None
+        if progress.step > self._num_steps:
+            problem = f"is at step {progress.step} of {self._num_steps}"
+        elif progress.best_epoch > num_epochs or (num_epochs and not progress.best_epoch):
+            problem = f"has {progress.best_epoch} as the best of {num_epochs} epochs"
+        elif choice not in {"auto", progress.precision}:
+            problem = f"was trained in {progress.precision}, but the recipe has {choice}"
+        elif progress.best_epoch:
+            # The adapter of the best epoch is written before the state.
+            try:
+                read_record(self._folder)
+            except AdapterFolderError as error:
+                problem = f"has an adapter that cannot be read ({error})"
+        if problem:
+            raise TrainingError(
+                f"{self._state_path}: the state {problem}; delete {self._state_path.parent} to "
+                f"start over"
+            )
 
     def _take(self, batch: list[Pair], found: list[FoundFrames]) -> float | None:
         """Take one step and give its loss; with fewer than two readable videos, leave it out.

@@ -1,8 +1,10 @@
 """Records and settings in, the steps of a run out: which pairs train at which step."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from mvadapter.data.batches import Pair, epoch_batches
 from mvadapter.data.records import Record
@@ -50,6 +52,10 @@ class Schedule:
     def last_length(self) -> int:
         """The number of steps of the last epoch."""
         return self._lengths[-1]
+
+    def num_complete_epochs(self, done: int) -> int:
+        """How many epochs the first ``done`` steps complete."""
+        return bisect_right(list(accumulate(self._lengths)), done)
 
     def steps(self, done: int) -> Iterator[Step]:
         """Yield the steps after the first ``done`` ones."""

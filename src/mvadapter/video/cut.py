@@ -11,7 +11,7 @@ import av
 from av.container import OutputContainer
 from av.error import FFmpegError
 
-from mvadapter.errors import VideoError
+from mvadapter.errors import StorageError, VideoError
 from mvadapter.files import atomic_write
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile, as_fraction
@@ -55,13 +55,16 @@ def cut_segment(
         output: The file to write.
 
     Raises:
-        VideoError: The source gives no frames there, or `output` cannot be written.
+        VideoError: The source gives no frames there, or mp4 cannot hold them.
+        StorageError: `output` cannot be written.
     """
     source, target = Path(path), Path(output)
     _refuse_itself(source, target)
     plans = _plans(source, start_seconds, end_seconds)
     try:
         plan = _write_first(plans, target)
+    except StorageError:
+        raise
     except OSError as error:
         problem = f"cannot be written ({error.strerror or error})"
         raise VideoError(complaint(target, problem, "choose another output")) from error

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -82,3 +83,13 @@ def test_no_other_place_of_the_package_prints():
 
     # The last prints the version, and nothing that is foreign.
     assert places == {"cli/console.py", "cli/stopping.py", "cli/main.py"}
+
+
+def test_a_path_on_another_drive_is_shown_complete(monkeypatch):
+    def refuse(_path):
+        # As on Windows, where one drive has no path to another.
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", refuse)
+
+    assert console.show_path(Path("/videos/a.mp4")) == str(Path("/videos/a.mp4"))

@@ -198,11 +198,18 @@ def test_runs_under_another_name_of_the_same_settings_are_not_done_again(recipe,
     assert not done
 
 
+def unsealed(path):
+    """A result as an earlier version wrote it, without its digest."""
+    table = json.loads(path.read_text())
+    del table["sha256"]
+    return table
+
+
 def test_every_machine_of_a_run_is_in_the_result(recipe, run, folder):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
     (path,) = folder.rglob("rate-0.001-seed-4/train.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "another"}))
+    path.write_text(json.dumps(unsealed(path) | {"machine": "another"}))
 
     result, _ = run(plan, {1e-3: 5})
 
@@ -277,7 +284,7 @@ def test_a_damaged_plan_is_named(recipe, run, folder):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     (folder / "plan.json").write_text("{")
 
-    with pytest.raises(ConfigError, match=r"plan\.json: not valid JSON"):
+    with pytest.raises(ConfigError, match=r"plan\.json: cannot be read as JSON"):
         run(read_plan(recipe, {}), {})
 
 
@@ -299,12 +306,12 @@ def test_results_of_earlier_versions_are_read(recipe, run, folder):
     expected, _ = run(plan, scores, diverges={(1e-3, 3)})
     # They wrote the sum of recalls too, and empty fields beside the reason of a diverged run.
     for path in folder.rglob("test.json"):
-        table = json.loads(path.read_text())
+        table = unsealed(path)
         for metrics in table["metrics"].values():
             metrics["recall_sum"] = 250.0
         path.write_text(json.dumps(table))
     (diverged,) = folder.rglob("rate-0.001-seed-3/train.json")
-    table = json.loads(diverged.read_text()) | {"metrics": None, "skipped": {}}
+    table = unsealed(diverged) | {"metrics": None, "skipped": {}}
     diverged.write_text(json.dumps(table))
 
     result, done = run(plan, scores)
@@ -338,3 +345,32 @@ def test_a_comparison_is_not_started_twice_in_one_folder(recipe, run, folder):
         pytest.raises(ConfigError, match="another comparison is running here"),
     ):
         run(read_plan(recipe, {}), {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("best_epoch", -1),
+        ("num_steps", 0),
+        ("num_threads", -2),
+        ("metrics", {"recall": float("nan")}),
+    ],
+)
+def test_a_result_that_cannot_be_is_refused(recipe, run, folder, key, value):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
+    run(plan, {1e-3: 5})
+    (path,) = folder.rglob("rate-0.001-seed-4/train.json")
+    path.write_text(json.dumps(unsealed(path) | {key: value}))
+
+    with pytest.raises(TrainingError, match=r"train\.json: "):
+        run(plan, {1e-3: 5})
+
+
+def test_a_changed_result_is_noticed(recipe, run, folder):
+    plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
+    run(plan, {1e-3: 5})
+    (path,) = folder.rglob("rate-0.001-seed-4/train.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_epoch": 2}))
+
+    with pytest.raises(TrainingError, match=r"train\.json: is damaged.*delete it to repeat"):
+        run(plan, {1e-3: 5})

@@ -19,6 +19,7 @@ from mvadapter import (
 from mvadapter.encoder import checkpoint
 from mvadapter.encoder.adapter_folder import read_record, read_tensors
 from mvadapter.errors import AdapterFolderError
+from mvadapter.files import hash_file
 
 
 @pytest.fixture
@@ -152,6 +153,8 @@ def test_a_record_from_before_the_names_changed_is_refused_with_what_to_do(folde
 def test_a_setting_nobody_knows_is_refused(folder, random_clip):
     record = json.loads((folder / "adapter_config.json").read_text())
     record["settings"]["bottleneck_widht"] = 8
+    # As an earlier version wrote it, without a digest.
+    del record["sha256"]
     (folder / "adapter_config.json").write_text(json.dumps(record))
 
     with pytest.raises(AdapterFolderError, match="did you mean|Did you mean 'bottleneck_width'"):
@@ -176,3 +179,67 @@ def test_a_copied_folder_still_loads(folder, random_clip, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
 
     assert load_adapter(copy, random_clip).inputs.num_frames == 4
+
+
+@pytest.mark.parametrize("wrong", ["int64", "nan", "inf"])
+def test_weights_that_are_no_finite_floats_are_refused(folder, random_clip, wrong):
+    tensors = read_tensors(folder / "adapter_model.safetensors")
+    name = sorted(tensors)[0]
+    tensors[name] = (
+        tensors[name].long() if wrong == "int64" else torch.full_like(tensors[name], float(wrong))
+    )
+    save_file(tensors, folder / "adapter_model.safetensors")
+    rewrite_record(folder, weights_sha256=hash_file(folder / "adapter_model.safetensors"))
+
+    with pytest.raises(AdapterFolderError, match="expected finite numbers of a float type"):
+        load_adapter(folder, random_clip)
+
+
+def rewrite_record(folder, **changes):
+    """Change a record as an earlier version wrote it, without a digest."""
+    record = json.loads((folder / "adapter_config.json").read_text())
+    del record["sha256"]
+    (folder / "adapter_config.json").write_text(json.dumps(record | {"format": 2} | changes))
+
+
+def test_a_changed_setting_is_noticed(folder, random_clip):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    record["settings"]["scale"] = 0.5
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+
+    with pytest.raises(AdapterFolderError, match="is damaged, or was changed by hand"):
+        load_adapter(folder, random_clip)
+
+
+@pytest.mark.parametrize("table", ["settings", "inputs"])
+def test_sizes_that_no_memory_holds_are_refused_before_they_are_allocated(
+    folder, random_clip, table
+):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    rewrite_record(folder, **{table: record[table] | {"num_frames": 1_000_000_000}})
+
+    with pytest.raises(AdapterFolderError):
+        load_adapter(folder, random_clip)
+
+
+def test_a_relative_clip_is_found_from_everywhere(random_clip_folder, tmp_path, monkeypatch):
+    shutil.copytree(random_clip_folder, tmp_path / "clip")
+    monkeypatch.chdir(tmp_path)
+    encoder = Encoder.load("clip")
+    save_adapter(encoder, tmp_path / "adapter")
+    monkeypatch.chdir("/")
+
+    assert load_adapter(tmp_path / "adapter").backbone.name == str(tmp_path / "clip")
+
+
+def test_a_clip_beside_its_adapter_is_found_where_both_were_moved(
+    folder, random_clip_folder, tmp_path, monkeypatch
+):
+    shutil.copytree(random_clip_folder, folder / "clip")
+    record = json.loads((folder / "adapter_config.json").read_text())
+    record["base_model_name_or_path"] = "clip"
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+    folder.rename(tmp_path / "moved")
+    monkeypatch.chdir("/")
+
+    assert load_adapter(tmp_path / "moved").backbone.name == str(tmp_path / "moved/clip")

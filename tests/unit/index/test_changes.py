@@ -1,4 +1,8 @@
+import shutil
+import unicodedata
 from dataclasses import replace
+
+import pytest
 
 from mvadapter.index.changes import find_changes
 from mvadapter.index.find import FileProblem, find_videos
@@ -62,12 +66,7 @@ def test_a_folder_without_any_video_left_keeps_its_entries_and_is_reported(tmp_p
     changes = find_changes(sources, found, before.files)
 
     assert changes.removed == frozenset()
-    assert changes.problems == (
-        FileProblem(
-            path=tmp_path / "disk",
-            reason="has no videos; its 1 entries are kept, in case a disk is missing",
-        ),
-    )
+    assert changes.missing == {str(tmp_path / "disk"): 1}
 
 
 def test_a_folder_that_is_not_there_keeps_its_entries(tmp_path):
@@ -87,6 +86,7 @@ def test_a_folder_that_is_not_there_keeps_its_entries(tmp_path):
 
 def test_a_file_that_was_named_by_itself_and_deleted_is_removed_without_complaint(tmp_path):
     gone = touch(tmp_path / "a.mp4")
+    touch(tmp_path / "b.mp4")
     sources, before = look(gone)
     gone.unlink()
     _, found = look(gone)
@@ -121,3 +121,92 @@ def test_a_copy_is_not_taken_for_a_moved_video(tmp_path):
 
     assert changes.moved == {}
     assert [file.path for file in changes.to_embed] == [str(tmp_path / "new/a.mp4")]
+
+
+def test_a_file_that_was_named_and_whose_folder_is_empty_now_is_missing(tmp_path):
+    gone = touch(tmp_path / "share/a.mp4")
+    sources, before = look(gone)
+    gone.unlink()
+    _, found = look(gone)
+
+    changes = find_changes(sources, found, before.files)
+
+    assert changes.removed == frozenset()
+    assert changes.missing == {str(tmp_path / "share"): 1}
+    assert changes.problems == ()
+
+
+@pytest.mark.parametrize("leftover", [None, "NOT MOUNTED.txt", ".hidden.mp4"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_share_inside_a_folder_that_is_not_mounted_keeps_its_videos(tmp_path, leftover, is_there):
+    local = touch(tmp_path / "videos/local.mp4")
+    for name in ("a.mp4", "deep/b.mp4", "deep/deeper/c.mp4"):
+        touch(tmp_path / "videos/nas" / name)
+    sources, before = look(tmp_path / "videos")
+    (tmp_path / "videos/nas").rename(tmp_path / "away")
+    if is_there:
+        (tmp_path / "videos/nas").mkdir()
+        if leftover:
+            touch(tmp_path / "videos/nas" / leftover)
+    _, found = look(tmp_path / "videos")
+
+    changes = find_changes(sources, found, before.files)
+
+    assert list(found.files) == [str(local)]
+    assert changes.removed == frozenset()
+    assert changes.missing == {str(tmp_path / "videos/nas"): 3}
+
+
+def test_one_deleted_video_among_others_is_removed_beside_a_missing_share(tmp_path):
+    for name in ("a.mp4", "b.mp4", "nas/c.mp4"):
+        touch(tmp_path / name)
+    sources, before = look(tmp_path)
+    (tmp_path / "a.mp4").unlink()
+    shutil.rmtree(tmp_path / "nas")
+    _, found = look(tmp_path)
+
+    changes = find_changes(sources, found, before.files)
+
+    assert changes.removed == {str(tmp_path / "a.mp4")}
+    assert changes.missing == {str(tmp_path / "nas"): 1}
+
+
+def test_a_share_behind_a_link_that_leads_nowhere_keeps_its_videos(tmp_path):
+    touch(tmp_path / "disk/a.mp4")
+    touch(tmp_path / "videos/b.mp4")
+    (tmp_path / "videos/link").symlink_to(tmp_path / "disk")
+    sources, before = look(tmp_path / "videos")
+    shutil.rmtree(tmp_path / "disk")
+    _, found = look(tmp_path / "videos")
+
+    changes = find_changes(sources, found, before.files)
+
+    assert len(before.files) == 2
+    assert changes.removed == frozenset()
+    assert changes.missing == {str(tmp_path / "videos/link"): 1}
+
+
+def test_a_renamed_folder_inside_a_folder_is_moved_and_not_missing(tmp_path):
+    touch(tmp_path / "a.mp4")
+    touch(tmp_path / "old/b.mp4")
+    sources, before = look(tmp_path)
+    (tmp_path / "old").rename(tmp_path / "new")
+    _, found = look(tmp_path)
+
+    changes = find_changes(sources, found, before.files)
+
+    assert changes.moved.keys() == {str(tmp_path / "old/b.mp4")}
+    assert (changes.removed, changes.missing) == (frozenset(), {})
+
+
+def test_a_name_in_another_spelling_of_its_accents_is_the_same_video(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Café.mp4") for form in ("NFC", "NFD"))
+    touch(tmp_path / composed)
+    sources, before = look(tmp_path)
+    (tmp_path / composed).rename(tmp_path / decomposed)
+    _, found = look(tmp_path)
+
+    changes = find_changes(sources, found, before.files)
+
+    assert changes.moved.keys() == {str(tmp_path / composed)}
+    assert changes.to_embed == ()

@@ -1,7 +1,8 @@
 import os
+import unicodedata
 from pathlib import Path
 
-from mvadapter.index.find import FileProblem, find_videos
+from mvadapter.index.find import FileProblem, find_videos, is_in
 
 
 def names(found):
@@ -74,3 +75,12 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path):
     assert found.problems == [
         FileProblem(path=path, reason="its name is not valid UTF-8; rename it")
     ]
+
+
+def test_a_place_is_the_same_in_every_spelling_of_its_accents():
+    composed, decomposed = (unicodedata.normalize(form, "/v/é") for form in ("NFC", "NFD"))
+
+    assert composed != decomposed
+    assert is_in(f"{composed}/a.mp4", decomposed)
+    assert is_in(decomposed, composed)
+    assert not is_in("/v/e/a.mp4", composed)

@@ -351,7 +351,7 @@ def test_exchanged_weights_are_noticed(index, trained, random_clip):
     save_adapter(trained, index.folder / "adapters/frozen")
 
     with pytest.raises(
-        IndexFolderError, match="not the weights that the videos were embedded with"
+        IndexFolderError, match="not the adapter that the videos were embedded with"
     ):
         VideoIndex.open(index.folder, backbone=random_clip).view()
 
@@ -383,7 +383,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
         (None, "no index here (index.json is missing); create one with: mvadapter index"),
         ("{", "not valid JSON"),
         ("[]", "expected a JSON object"),
-        ('{"format": 2}', "written in format 2, this mvadapter reads format 1; update mvadapter"),
+        ('{"format": 3}', "written in format 3, this mvadapter reads format 1 and 2; update"),
         ('{"format": 1, "colour": "red"}', "setting 'colour' is not known"),
         ('{"format": 1}', "field required"),
         (
@@ -408,7 +408,7 @@ def test_a_folder_that_is_not_an_index_is_reported_in_one_line(tmp_path, text, m
 def test_missing_vectors_are_reported_in_one_line(index):
     shutil.rmtree(index.folder / "vectors")
 
-    with pytest.raises(IndexFolderError, match="the vectors of 'frozen' cannot be read") as caught:
+    with pytest.raises(IndexFolderError, match="vectors of 'frozen' is missing") as caught:
         index.view()
 
     assert "\n" not in str(caught.value)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mvadapter import load_adapter
 from mvadapter.data.splits import split_records
@@ -13,6 +14,7 @@ from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.errors import DataError, TrainingError
 from mvadapter.training.loop import RunOptions, selection_score, train_recipe
 from mvadapter.training.recipe import read_recipe
+from mvadapter.training.state import _digest
 
 
 @pytest.fixture
@@ -182,7 +184,71 @@ def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
     train_recipe(recipe, records, tmp_path)
     (tmp_path / "run" / "state.safetensors").write_bytes(b"no")
 
-    with pytest.raises(TrainingError, match=r"the run's state cannot be read .* to start over"):
+    with pytest.raises(TrainingError, match=r"the run's state is damaged .* to start over"):
+        train_recipe(recipe, records, tmp_path)
+
+
+def rewrite_progress(folder, **changes):
+    """Change where a run is, with the digest that belongs to it."""
+    path = folder / "run" / "state.safetensors"
+    with safe_open(path, "pt") as file:
+        progress = json.loads(file.metadata()["progress"]) | changes
+    tensors, text = load_file(path), json.dumps(progress)
+    save_file(tensors, path, metadata={"progress": text, "sha256": _digest(tensors, text)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": -3}, "step must be at least 0, got -3"),
+        ({"step": 1_000_000}, "is at step 1000000 of"),
+        ({"step": 2.5}, "step: input should be a valid integer"),
+        ({"precision": "int8"}, "precision: input should be 'float32' or 'bfloat16'"),
+        ({"precision": "bfloat16"}, "was trained in bfloat16, but the recipe has float32"),
+        ({"recipe": "tiny"}, "recipe: input should be"),
+        ({"recipe": {"train": 3}}, "recipe.train: input should be"),
+        ({"best_epoch": 99}, "has 99 as the best of 2 epochs"),
+        ({"best_epoch": 0}, "has 0 as the best of 2 epochs"),
+        ({"best_metrics": {"recall": float("nan")}}, "best_metrics.recall"),
+        ({"speed": 3}, "setting 'speed' is not known"),
+    ],
+)
+def test_a_state_that_no_run_can_be_in_is_refused(recipe, records, tmp_path, changes, message):
+    train_recipe(recipe, records, tmp_path)
+    rewrite_progress(tmp_path, **changes)
+
+    with pytest.raises(TrainingError) as caught:
+        train_recipe(recipe, records, tmp_path)
+
+    assert message in str(caught.value)
+    assert "to start over" in str(caught.value)
+
+
+def test_a_state_that_cannot_be_read_is_not_called_missing(recipe, records, tmp_path, monkeypatch):
+    train_recipe(recipe, records, tmp_path)
+    state = tmp_path / "run" / "state.safetensors"
+    opened = Path.open
+
+    def closed(self, *arguments, **options):
+        # As for a file without permission, which root may read all the same.
+        if self == state:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", closed)
+
+    with pytest.raises(TrainingError, match=r"cannot be read \(permission denied\)") as caught:
+        train_recipe(recipe, records, tmp_path)
+
+    assert "delete" not in str(caught.value)
+    assert "make it readable and run the same command again" in str(caught.value)
+
+
+def test_a_finished_run_without_its_adapter_is_refused(recipe, records, tmp_path):
+    train_recipe(recipe, records, tmp_path)
+    (tmp_path / "adapter_model.safetensors").unlink()
+
+    with pytest.raises(TrainingError, match=r"no adapter here .* to start over"):
         train_recipe(recipe, records, tmp_path)
 
 

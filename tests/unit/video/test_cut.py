@@ -2,7 +2,7 @@ import av
 import pytest
 
 from made_videos import duration_of, numbers_in, turned, video_info, write_video
-from mvadapter.errors import VideoError
+from mvadapter.errors import StorageError, VideoError
 from mvadapter.video import cut
 from mvadapter.video.cut import cut_segment
 from mvadapter.video.decode import read_segment
@@ -70,7 +70,7 @@ def test_nothing_half_written_stays_behind(source, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cut, "copy_sound", fail)
-    with pytest.raises(VideoError, match="cannot be written \\(No space left on device\\)"):
+    with pytest.raises(StorageError, match="cannot be written \\(no space left on device\\)"):
         cut_segment(source, 1.0, 2.0, target)
 
     assert target.read_bytes() == b"what was there before"
@@ -106,10 +106,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(source, tmp_path):
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "cut.mp4"
 
-    with pytest.raises(VideoError) as caught:
+    with pytest.raises(StorageError) as caught:
         cut_segment(source, 0.0, 1.0, target)
 
-    assert str(caught.value) == f"{target}: cannot be written (File exists); choose another output"
+    assert str(caught.value) == (
+        f"{target.parent}: cannot be written (file exists); a part of its path is a file; choose "
+        f"another folder"
+    )
 
 
 def test_a_source_that_is_no_video_is_refused(tmp_path):

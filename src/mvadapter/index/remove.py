@@ -1,0 +1,86 @@
+"""Files and folders in, an index without their videos out."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mvadapter.errors import DataError, IndexFolderError
+from mvadapter.index.find import AnyPath, absolute_paths, is_in
+from mvadapter.index.record import (
+    ADAPTERS_FOLDER,
+    LOCK_FILE,
+    RECORD_FILE,
+    VECTORS_FOLDER,
+    read_index_record,
+)
+from mvadapter.index.segment_table import SegmentTable
+from mvadapter.index.writer import write_lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveReport:
+    """What `VideoIndex.remove` has done."""
+
+    removed: dict[str, int]
+    """Name of the view -> how many videos left it."""
+    num_videos: int
+    """How many videos left the index, those of several views counted once."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def remove_videos(folder: Path, paths: AnyPath | Iterable[AnyPath]) -> RemoveReport:
+    """Remove videos from all views of an index; see `VideoIndex.remove`.
+
+    Raises:
+        DataError: Nothing of the index is at one of the paths.
+        IndexFolderError: Another process is writing to this index, or it is damaged.
+        StorageError: The index cannot be written to.
+    """
+    places = absolute_paths(paths)
+    with write_lock(folder):
+        record = read_index_record(folder)
+        tables = {name: SegmentTable(folder / VECTORS_FOLDER, name) for name in record.adapters}
+        known = {name: table.files().keys() for name, table in tables.items()}
+        everything = {*record.sources, *(path for paths in known.values() for path in paths)}
+        for place in places:
+            if not any(is_in(path, place) for path in everything):
+                raise DataError(
+                    f"{place}: nothing of this index is there; 'search' lists paths as it knows "
+                    f"them"
+                )
+        leaving = {
+            name: [path for path in paths if any(is_in(path, place) for place in places)]
+            for name, paths in known.items()
+        }
+        for name, table in tables.items():
+            table.remove(leaving[name])
+            table.finish()
+        kept = (s for s in record.sources if not any(is_in(s, place) for place in places))
+        replace(record, sources=tuple(kept)).write(folder)
+    return RemoveReport(
+        removed={name: len(paths) for name, paths in leaving.items()},
+        num_videos=len({path for paths in leaving.values() for path in paths}),
+    )
+
+
+def remove_empty_index(folder: Path) -> None:
+    """Remove an index without videos, and its folder where nothing else is in it.
+
+    Raises:
+        IndexFolderError: It has videos, or another process is writing to it.
+    """
+    with write_lock(folder):
+        for name in read_index_record(folder).adapters:
+            if len(SegmentTable(folder / VECTORS_FOLDER, name)):
+                raise IndexFolderError(f"{folder}: has videos; delete the folder to remove it")
+        (folder / RECORD_FILE).unlink()
+        shutil.rmtree(folder / ADAPTERS_FOLDER)
+        shutil.rmtree(folder / VECTORS_FOLDER)
+    (folder / LOCK_FILE).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
