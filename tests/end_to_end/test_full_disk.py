@@ -52,8 +52,23 @@ def train(disk, table, clip):
     ]  # fmt: skip
 
 
-@pytest.fixture(params=["train", "index", "evaluate", "cut", "data prepare"])
-def command(request, table, index, annotations, random_clip_folder):
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    path = tmp_path_factory.mktemp("comparison") / "recipe.toml"
+    path.write_text(
+        """
+        data = { path = "synthetic" }
+        synthetic = { needs = ["direction"], train_twins = 6, test_twins = 2 }
+        inputs = { num_frames = 6, max_tokens = 16 }
+        train = { epochs = 1, batch_size = 4, precision = "float32", holdout_percent = 30.0 }
+        compare = { methods = ["frozen", "projection"], seeds = [0], learning_rates = [1e-3] }
+        """
+    )
+    return path
+
+
+@pytest.fixture(params=["train", "index", "evaluate", "cut", "data prepare", "compare"])
+def command(request, table, index, annotations, comparison, random_clip_folder):
     """A command that writes onto a disk."""
 
     def arguments(disk):
@@ -70,6 +85,8 @@ def command(request, table, index, annotations, random_clip_folder):
                 ]  # fmt: skip
             case "cut":
                 return ["cut", index, "grey", "--top", 5, "-o", disk / "cuts"]
+            case "compare":
+                return ["compare", comparison, "--output", disk / "comparison"]
             case _:
                 return [
                     "data", "prepare", "msrvtt", "--annotations", annotations / "annotations",
@@ -128,6 +145,13 @@ def test_a_full_disk_ends_the_command_with_one_line(name, table, random_clip_fol
         disk.resize(100_000_000)
         done = run_command(*wanted)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_demo_on_a_full_disk_is_one_line(tmp_path):
+    with small_disk(tmp_path / "disk", "size=16k") as disk:
+        last = assert_one_line(run_command("demo", "--output", disk.folder / "demo"))
+
+    assert "no space left on device" in last
 
 
 def test_a_disk_without_inodes_is_one_line(command, tmp_path):
