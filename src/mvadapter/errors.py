@@ -87,6 +87,11 @@ class DivergedError(TrainingError):
 class StorageError(MvAdapterError, OSError):
     """A file or folder cannot be written; the message names it, the reason and what to do."""
 
+    def __init__(self, message: str, *, number: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = number
+        """The system's number of the reason; see the module `errno`."""
+
 
 class MissingExtraError(MvAdapterError, ImportError):
     """A package of an optional extra is not installed; the message gives the pip command."""

@@ -30,7 +30,8 @@ def atomic_write(path: Path, num_bytes: int = 0) -> Iterator[Path]:
         StorageError: The folder or the file cannot be written.
     """
     make_folder(path.parent)
-    with writing(path, num_bytes), unfinished(path.parent) as folder:
+    # Twice: what is unfinished is removed before the outer one looks at the disk.
+    with writing(path, num_bytes), unfinished(path.parent) as folder, writing(path):
         # Of the same name, which may be as long as a name can be.
         aside = folder / path.name
         aside.touch()

@@ -51,7 +51,7 @@ def writing(path: Path, num_bytes: int = 0) -> Iterator[None]:
         number = None if isinstance(error, MvAdapterError) else system_error(error)
         if number is None or not _is_about(error, path):
             raise
-        raise StorageError(_complaint(path, number, num_bytes)) from error
+        raise StorageError(_complaint(path, number, num_bytes), number=number) from error
 
 
 def check_space(path: Path, num_bytes: int) -> None:
@@ -61,7 +61,8 @@ def check_space(path: Path, num_bytes: int) -> None:
         StorageError: The file system has less space left than ``num_bytes``.
     """
     if num_bytes and (free := _free_bytes(path)) is not None and free < num_bytes:
-        raise StorageError(_complaint(path, errno.ENOSPC, num_bytes))
+        number = errno.ENOSPC
+        raise StorageError(_complaint(path, number, num_bytes), number=number)
 
 
 def make_folder(path: Path) -> None:
@@ -79,12 +80,12 @@ def system_error(error: BaseException) -> int | None:
 
     See the module `errno` for the meaning of the numbers.
     """
-    if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno > 0:
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
         return error.errno
     found = _NUMBER.search(str(error))
-    if found is None:
+    # FFmpeg has numbers of its own, for data that cannot be read and the like.
+    if found is None or (number := int(found[1] or found[2])) not in errno.errorcode:
         return None
-    number = int(found[1] or found[2])
     return errno.ENOSPC if os.name == "nt" and number in _WINDOWS_FULL else number
 
 

@@ -1,5 +1,6 @@
 """``mvadapter cut``: a query in, its best moments out as files."""
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,10 +16,12 @@ from mvadapter.cli.options import (
     ViewOption,
 )
 from mvadapter.cli.search import open_view, report_nothing_found
-from mvadapter.errors import ConfigError, MvAdapterError
+from mvadapter.errors import ConfigError, MvAdapterError, StorageError
 
 if TYPE_CHECKING:
     from mvadapter.index.cut import MomentCut
+
+_ABOUT_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 def cut(
@@ -51,6 +54,12 @@ def cut(
     for moment in moments:
         try:
             done = cut_moment(moment, output, pad_seconds=pad_seconds)
+        except StorageError as error:
+            # Another name may be possible where this one is not; a full disk takes no other file.
+            if error.errno not in _ABOUT_NAMES:
+                raise
+            console.inform(f"skipped {error}")
+            continue
         except MvAdapterError as error:
             console.inform(f"skipped {error}")
             continue

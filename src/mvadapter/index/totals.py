@@ -16,7 +16,11 @@ from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import settings_from_table, table_from_settings
 
 _KIND = DocumentKind(
-    error=ConfigError, expected="the totals of a table", advice="the file is damaged"
+    error=ConfigError,
+    expected="the totals of a table (JSON)",
+    advice="the file is damaged",
+    # The digest is a number of 64 bits without a sign.
+    has_long_integers=True,
 )
 
 

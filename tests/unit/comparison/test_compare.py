@@ -284,7 +284,7 @@ def test_a_damaged_plan_is_named(recipe, run, folder):
     run(read_plan(recipe, {}), {1e-3: 4, 1e-2: 5, 0.1: 1})
     (folder / "plan.json").write_text("{")
 
-    with pytest.raises(ConfigError, match=r"plan\.json: cannot be read as JSON"):
+    with pytest.raises(ConfigError, match=r"plan\.json: not valid JSON"):
         run(read_plan(recipe, {}), {})
 
 
