@@ -134,12 +134,14 @@ def _on_one_clock(
     packets: Iterable[AnyPacket], clock: Clock, video_tick: Fraction
 ) -> Iterator[AnyPacket]:
     """Let the sound of each part begin when its pictures do, where the clock has breaks."""
-    end: int | None = None
+    place, end = 0, None
     for packet in packets:
+        # Of several in one piece of the file, only the first has a place.
+        place = place if packet.pos is None else packet.pos
         begin = begin_of(packet)
-        if len(clock.part_shifts) > 1 and begin is not None and packet.pos is not None:
+        if len(clock.part_shifts) > 1 and begin is not None:
             tick = as_fraction(packet.time_base)
-            shifts = [shift * video_tick / tick for shift in clock.shifts_near(packet.pos)]
+            shifts = [shift * video_tick / tick for shift in clock.shifts_near(place)]
             packet.pts = packet.dts = begin + _best_shift(begin, end, shifts, tick)
             end = packet.pts + (packet.duration or 0)
         yield packet

@@ -139,7 +139,8 @@ def _join(parts: list[Part], file: VideoFile) -> Stretch:
         if len(stretch):
             shift = stretch.end - starts[0]
             breaks.append(f"{file.seconds(stretch.end):.3f}")
-        clock.part_places.append(part.places[0])
+        # Of several packets in one piece of the file, only the first has a place.
+        clock.part_places.append(next((place for place in part.places if place >= 0), 0))
         clock.part_shifts.append(shift)
         for i, start in zip(shown, starts, strict=True):
             begins[first + i] = begin = start + shift
