@@ -58,12 +58,13 @@ def write_video(  # noqa: PLR0913 - each test changes one of many settings
     num_b_frames: int = 0,
     options: dict[str, str] | None = None,
     sound: str | None = None,
+    loud_second: int | None = None,
     is_index_first: bool = False,
 ) -> Path:
     """Write a video whose frame i carries the number i and begins at `starts[i]` ticks.
 
     A number of frames instead of starts is that many frames, one a tick. `sound` names a codec
-    that adds a tone as long as the video. An mp4 file may have its index before its pictures.
+    that adds a tone as long as the video; it may be loud in one second only. An mp4 file may have its index before its pictures.
     """
     starts = range(starts) if isinstance(starts, int) else starts
     movflags = {"movflags": "+faststart"} if is_index_first else {}
@@ -82,7 +83,7 @@ def write_video(  # noqa: PLR0913 - each test changes one of many settings
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if tone is not None:
-            _write_tone(container, tone, float((starts[-1] + 1) * tick))
+            _write_tone(container, tone, float((starts[-1] + 1) * tick), loud_second)
     return path
 
 
@@ -116,10 +117,12 @@ def with_hole(source: Path, path: Path, begin_seconds: float, end_seconds: float
     return path
 
 
-def _write_tone(container, stream, seconds: float) -> None:
+def _write_tone(container, stream, seconds: float, loud_second: int | None = None) -> None:
     rate, block = 48_000, 960
     for start in range(0, int(seconds * rate), block):
         wave = np.sin(np.arange(start, start + block) * 2 * np.pi * 440 / rate) / 4
+        if loud_second not in {None, start // rate}:
+            wave = wave / 1000
         frame = av.AudioFrame.from_ndarray(
             (wave * 32767).astype(np.int16)[None], format="s16", layout="mono"
         )

@@ -1,6 +1,5 @@
 """A video file in, its packets out, from any place in it."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,7 +11,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from mvadapter.errors import VideoError
-from mvadapter.video.clock import Clock
+from mvadapter.video.clock import Clock, Keyframe
 from mvadapter.video.complaint import complaint
 from mvadapter.video.opening import open_container
 from mvadapter.video.streams import MAX_FRAME_PIXELS, choose_video
@@ -49,6 +48,7 @@ class VideoFile:
         self.path = path
         self.clock = clock or Clock()
         self._num_threads = num_threads
+        self._awaited: Keyframe | None = None
         self._open()
         time_base = self.stream.time_base
         if not time_base:
@@ -88,8 +88,12 @@ class VideoFile:
         Raises:
             VideoError: A packet is encrypted, and decoding it would give noise.
         """
+        awaited, self._awaited = self._awaited, None
         self._is_at_beginning = False
-        shift = 0
+        packets = self._demuxed()
+        return self._on_clock(packets, awaited) if self.clock.begins else packets
+
+    def _demuxed(self) -> Iterator[Packet]:  # type: ignore[type-arg]
         # PyAV looks for an end, too, in streams that a damaged file made up on the way.
         with suppress(FFmpegError, IndexError):
             for packet in self.container.demux(self.stream):
@@ -97,21 +101,34 @@ class VideoFile:
                     raise VideoError(
                         complaint(self.path, "is encrypted", "use a copy without protection")
                     )
-                if packet.size and packet.pos is not None:
-                    shift = self.clock.shift_at(packet.pos)
-                if shift and packet.pts is not None:
-                    packet.pts += shift
-                if shift and packet.dts is not None:
-                    packet.dts += shift
                 yield packet
+
+    def _on_clock(
+        self,
+        packets: Iterator[Packet],  # type: ignore[type-arg]
+        awaited: Keyframe | None,
+    ) -> Iterator[Packet]:  # type: ignore[type-arg]
+        """Give packets the times that the clock has for them, from an awaited one on."""
+        number = 0 if awaited is None else awaited.number
+        for packet in packets:
+            is_numbered = packet.size and not packet.is_discard
+            if is_numbered and awaited is not None and packet.pos != awaited.place:
+                if packet.pos is not None and packet.pos > awaited.place:
+                    return
+                continue
+            if is_numbered:
+                packet.pts, packet.dts = self.clock.begin_of(number), None
+                awaited, number = None, number + 1
+            yield packet
 
     def seek(self, tick: int | None) -> None:
         """Go to a keyframe, most often the latest at or before `tick`; None is the beginning."""
-        if tick is not None and self.clock.frame_ticks is None:
+        self._awaited = None
+        if tick is not None:
             with suppress(FFmpegError):
-                self._jump(tick)
-                self._is_at_beginning = False
-                return
+                if self._jump(tick):
+                    self._is_at_beginning = False
+                    return
         if not self._is_at_beginning:
             # Opening the file again is the only way back that works with every demuxer.
             self.close()
@@ -129,14 +146,21 @@ class VideoFile:
         rate = float(self.stream.average_rate or 25)
         return max(1, round(1 / (rate * float(self.tick))))
 
-    def _jump(self, tick: int) -> None:
-        places = self.clock.keyframe_places
-        if not places:
+    def _jump(self, tick: int) -> bool:
+        """Seek, unless only the way from the beginning on leads there."""
+        if not self.clock.begins:
             self.container.seek(tick, stream=self.stream)
-            return
-        keyframes = sorted(places)
-        keyframe = keyframes[max(0, bisect_right(keyframes, tick) - 1)]
-        self.container.seek(places[keyframe], stream=self.stream, unsupported_byte_offset=True)
+            return True
+        # From a keyframe earlier: FFmpeg takes the end of a frame before the place for its own.
+        keyframes = self.clock.keyframes_before(tick)
+        if len(keyframes) < 2:
+            return False
+        landing, self._awaited = keyframes
+        if self.clock.is_counted:
+            self.container.seek(landing.begin, stream=self.stream)
+        else:
+            self.container.seek(landing.place, stream=self.stream, unsupported_byte_offset=True)
+        return True
 
     def _open(self) -> None:
         self.container = open_container(self.path)

@@ -14,11 +14,11 @@ from av.error import FFmpegError
 from mvadapter.errors import StorageError, VideoError
 from mvadapter.files import atomic_write
 from mvadapter.video.complaint import complaint
-from mvadapter.video.container import VideoFile, as_fraction
+from mvadapter.video.container import as_fraction
 from mvadapter.video.cut_copy import PictureCopy, copy_sound, may_copy_sound, plan_picture_copy
 from mvadapter.video.cut_encode import encode_pictures, encode_sound
 from mvadapter.video.decode import VideoReader
-from mvadapter.video.landing import AnyPacket
+from mvadapter.video.landing import AnyPacket, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def cut_segment(
 class _Plan:
     """What to write of a source."""
 
-    source: Path
+    source: Source
     start_seconds: Fraction
     end_seconds: Fraction
     pictures: PictureCopy | None = None
@@ -88,12 +88,12 @@ class _Plan:
     is_sound_copied: bool = False
 
 
-def _plans(source: Path, start_seconds: float, end_seconds: float) -> tuple[_Plan, _Plan]:
+def _plans(path: Path, start_seconds: float, end_seconds: float) -> tuple[_Plan, _Plan]:
     """Plan to copy as much of a segment as can be copied, and to encode it."""
-    with VideoReader(source) as reader:
+    with VideoReader(path) as reader:
         timeline = reader.timeline(start_seconds, end_seconds)
-    with VideoFile(source) as file:
-        tick, pictures = file.tick, plan_picture_copy(file, timeline)
+        source, tick = Source(path=path, clock=reader.clock), reader.tick
+    pictures = plan_picture_copy(source, timeline)
     exact = _Plan(
         source=source, start_seconds=timeline.starts[0] * tick, end_seconds=timeline.end * tick
     )

@@ -5,7 +5,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
-from pathlib import Path
 
 from av.container import OutputContainer
 from av.error import FFmpegError
@@ -14,6 +13,7 @@ from av.video.frame import VideoFrame
 from mvadapter.video.container import VideoFile, as_fraction
 from mvadapter.video.landing import (
     AnyPacket,
+    Source,
     audio_packets,
     begin_of,
     first_audio,
@@ -30,7 +30,7 @@ _AUDIO_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "opus"})
 class PictureCopy:
     """The packets of a stretch of video, which can be decoded without those before them."""
 
-    path: Path
+    source: Source
     first: int
     """When the first of them is presented, in ticks: a keyframe."""
     begins: tuple[int, ...]
@@ -40,7 +40,7 @@ class PictureCopy:
 
     def packets(self, written: OutputContainer) -> Generator[AnyPacket, None, None]:
         """Add a stream to a file and give its packets; the keyframe is presented at 0."""
-        with VideoFile(self.path) as file:
+        with self.source.open() as file:
             copy = written.add_stream_from_template(file.stream, opaque=True)
             # A container may know the shape of pixels better than the codec.
             if file.stream.sample_aspect_ratio:
@@ -50,7 +50,7 @@ class PictureCopy:
                 copy.codec_context.codec_tag = "hvc1"
         times = _decode_times(self.begins)
         steps = [after - before for before, after in pairwise(times)]
-        with closing(video_packets(self.path, self.first)) as packets:
+        with closing(video_packets(self.source, self.first)) as packets:
             wanted = (packet for packet in packets if (begin_of(packet) or 0) >= self.first)
             for time, begin, step, packet in zip(
                 times, self.begins, [*steps, None], wanted, strict=False
@@ -61,20 +61,19 @@ class PictureCopy:
                 yield packet
 
 
-def plan_picture_copy(file: VideoFile, timeline: Timeline) -> PictureCopy | None:
-    """Look up the packets that a stretch needs; None where they cannot be copied as they are.
-
-    Args:
-        file: The source, from which nothing is read here.
-        timeline: The stretch.
-    """
-    context = file.stream.codec_context
+def plan_picture_copy(source: Source, timeline: Timeline) -> PictureCopy | None:
+    """Look up the packets that a stretch needs; None where they cannot be copied as they are."""
+    with source.open() as file:
+        context = file.stream.codec_context
     first = timeline.keyframe_before(timeline.starts[0])
     if first is None or context.codec.canonical_name not in _VIDEO_CODECS:
         return None
+    if source.clock.is_counted:
+        return None
     begins: list[int] = []
+    parts: set[int] = set()
     end, missing = timeline.end, set(timeline.starts)
-    with closing(video_packets(file.path, first)) as packets:
+    with closing(video_packets(source, first)) as packets:
         for packet in packets:
             # Without its time of presentation a frame cannot be put in its place among others,
             # and what is decoded but never shown cannot be expressed in the copy.
@@ -89,17 +88,26 @@ def plan_picture_copy(file: VideoFile, timeline: Timeline) -> PictureCopy | None
             # The last frame may need one that is shown after it, and between them may be others.
             if not missing and begin > max(begins):
                 break
+            if packet.pos is not None:
+                parts.add(source.clock.part_at(packet.pos))
             begins.append(begin)
             missing.discard(begin)
             end = max(end, begin + (packet.duration or 0))
-    if missing or len(set(begins)) < len(begins) or not _plays_from(file.path, first):
+    # Another part may have pictures of another kind.
+    is_one_part = len(parts) <= 1
+    if (
+        missing
+        or not is_one_part
+        or len(set(begins)) < len(begins)
+        or not _plays_from(source, first)
+    ):
         return None
-    return PictureCopy(path=file.path, first=first, begins=tuple(begins), end=end)
+    return PictureCopy(source=source, first=first, begins=tuple(begins), end=end)
 
 
-def _plays_from(path: Path, keyframe: int) -> bool:
+def _plays_from(source: Source, keyframe: int) -> bool:
     """Whether a decoder begins at a keyframe: not if it is damaged or begins a gradual refresh."""
-    with VideoFile(path) as file, closing(video_packets(path, keyframe)) as packets:
+    with source.open() as file, closing(video_packets(source, keyframe)) as packets:
         for frame in _decoded(file, packets):
             begin = frame.dts if frame.pts is None else frame.pts
             if begin is not None and begin >= keyframe:
@@ -113,19 +121,19 @@ def _decoded(file: VideoFile, packets: Iterable[AnyPacket]) -> Iterator[VideoFra
             yield from file.stream.codec_context.decode(packet)
 
 
-def may_copy_sound(path: Path) -> bool:
+def may_copy_sound(source: Source) -> bool:
     """Whether an mp4 file can hold the sound as it is."""
-    with VideoFile(path) as file:
+    with source.open() as file:
         audio = first_audio(file)
         return audio is not None and audio.codec_context.codec.canonical_name in _AUDIO_CODECS
 
 
 def copy_sound(
-    written: OutputContainer, path: Path, start_seconds: Fraction, end_seconds: Fraction
+    written: OutputContainer, source: Source, start_seconds: Fraction, end_seconds: Fraction
 ) -> Generator[AnyPacket, None, None]:
     """Add a stream to a file and give its packets; what is heard at the start is heard at 0."""
     copy = None
-    with closing(audio_packets(path, start_seconds)) as packets:
+    with closing(audio_packets(source, start_seconds)) as packets:
         for packet in packets:
             begin, tick = begin_of(packet), as_fraction(packet.time_base)
             if begin is None:

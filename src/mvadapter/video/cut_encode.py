@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 
 from mvadapter.video.container import VideoFile, as_fraction
 from mvadapter.video.decode import VideoReader
-from mvadapter.video.landing import AnyPacket, audio_packets
+from mvadapter.video.landing import AnyPacket, Source, audio_packets
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _AUDIO_RATE = 48_000
@@ -33,18 +33,18 @@ ColourImage: TypeAlias = UInt8[np.ndarray, "height width channel"]
 
 
 def encode_pictures(
-    written: OutputContainer, path: Path, start_seconds: Fraction, end_seconds: Fraction
+    written: OutputContainer, source: Source, start_seconds: Fraction, end_seconds: Fraction
 ) -> Generator[AnyPacket, None, None]:
     """Add a stream to a file and give the packets of the frames between two times, from 0 on.
 
     Raises:
         VideoError: A frame is damaged.
     """
-    with VideoFile(path) as file:
+    with source.open() as file:
         video = _add_video(written, file)
     width, height = video.width, video.height
     finish = round((end_seconds - start_seconds) * 1_000_000)
-    with closing(_shown(path, start_seconds, end_seconds)) as shown:
+    with closing(_shown(source.path, start_seconds, end_seconds)) as shown:
         for (begin, image), (end, _) in pairwise(chain(shown, [(finish, None)])):
             # Where times are missing, a frame may be given in the place of another as well.
             if image is None or end <= begin:
@@ -65,14 +65,16 @@ def _shown(
 
 
 def encode_sound(
-    written: OutputContainer, path: Path, start_seconds: Fraction, end_seconds: Fraction
+    written: OutputContainer, source: Source, start_seconds: Fraction, end_seconds: Fraction
 ) -> Generator[AnyPacket, None, None]:
     """Add a stream to a file and give the packets of what is heard between two times, from 0 on.
 
     What is missing or damaged is silent. Without any sound there, no stream is added.
     """
     stream: AudioStream | None = None
-    for frame in _resampled(_heard(path, start_seconds, end_seconds), end_seconds - start_seconds):
+    for frame in _resampled(
+        _heard(source, start_seconds, end_seconds), end_seconds - start_seconds
+    ):
         stream = stream or written.add_stream("aac", rate=_AUDIO_RATE, layout="stereo")
         yield from stream.encode(frame)
     if stream is not None:
@@ -106,7 +108,7 @@ def _add_video(written: OutputContainer, file: VideoFile) -> VideoStream:
 
 def _is_on_its_side(file: VideoFile) -> bool:
     with suppress(FFmpegError):
-        for frame in _decoded(file.container.demux(file.stream)):
+        for frame in _decoded(file.packets()):
             return round(frame.rotation / 90) % 2 == 1
     return False
 
@@ -121,9 +123,9 @@ def _picture(image: ColourImage, width: int, height: int) -> VideoFrame:
     )
 
 
-def _heard(path: Path, start_seconds: Fraction, end_seconds: Fraction) -> Iterator[AudioFrame]:
+def _heard(source: Source, start_seconds: Fraction, end_seconds: Fraction) -> Iterator[AudioFrame]:
     """Give what is heard between two times, in frames that begin at ticks from the start on."""
-    with closing(audio_packets(path, start_seconds - _PREROLL_SECONDS)) as packets:
+    with closing(audio_packets(source, start_seconds - _PREROLL_SECONDS)) as packets:
         for frame in _decoded(packets):
             begin = frame.pts * as_fraction(frame.time_base)
             if begin >= end_seconds:

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 
 from mvadapter.errors import ConfigError, VideoError
 from mvadapter.shapes import FrameImages, FrameSeconds
+from mvadapter.video.clock import Clock
 from mvadapter.video.colour import ColourImage
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
@@ -115,6 +116,16 @@ class VideoReader:
     def num_decoded_frames(self) -> int:
         """How many frames were decoded so far: what reading has cost."""
         return self._decoder.num_decoded_frames
+
+    @property
+    def clock(self) -> Clock:
+        """How the times in the file become those given here, as far as that was found out."""
+        return self._packets.clock
+
+    @property
+    def tick(self) -> Fraction:
+        """The seconds of a tick, which a timeline counts in."""
+        return self._packets.tick
 
     @cached_property
     def info(self) -> VideoInfo:

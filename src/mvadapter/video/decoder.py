@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from av.error import FFmpegError
+from av.error import MemoryError as OutOfMemory
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -142,13 +143,19 @@ class Decoder:
             yield from self._decode_packet(None)
 
     def _decode_packet(self, packet: Packet | None) -> list[ShownFrame]:  # type: ignore[type-arg]
-        """Decode one packet; None asks for all the frames that the decoder still holds."""
+        """Decode one packet; None asks for all the frames that the decoder still holds.
+
+        Raises:
+            MemoryError: There is too little, which is no damage.
+        """
         begin = None if packet is None else packet.dts if packet.pts is None else packet.pts
         if packet is not None and packet.is_corrupt and packet.pos not in self._file.clock.sound:
             self._note_damage(begin)
             return []
         try:
             frames = self._file.stream.codec_context.decode(packet)
+        except OutOfMemory:
+            raise
         except FFmpegError:
             self._note_damage(begin)
             return []
@@ -169,11 +176,17 @@ class Decoder:
         return ShownFrame(start, frame, is_damaged=self._damaged_from is not None)
 
     def _start_of(self, frame: VideoFrame) -> int | None:
-        if self._file.clock.frame_ticks is None:
-            return frame.dts if frame.pts is None else frame.pts
-        # Without times there is no seek: every frame from the beginning on is counted.
+        begin = frame.dts if frame.pts is None else frame.pts
+        clock = self._file.clock
+        if not clock.is_counted:
+            return begin
+        # Its packet's time says only which one is a keyframe, with which counting begins again.
+        if begin is not None:
+            for keyframe in clock.keyframes_before(begin)[-1:]:
+                if keyframe.begin == begin:
+                    self._num_counted = keyframe.number
         self._num_counted += 1
-        return (self._num_counted - 1) * self._file.clock.frame_ticks
+        return clock.begin_of(self._num_counted - 1)
 
     def _note_damage(self, tick: int | None) -> None:
         self._num_failures += 1

@@ -10,7 +10,10 @@ from itertools import pairwise
 
 from av.packet import Packet
 
+from mvadapter.video.clock import UNSHOWN, Keyframe
 from mvadapter.video.container import VideoFile
+from mvadapter.video.part import Part
+from mvadapter.video.reordered import begins_anew, lacks_order
 from mvadapter.video.timeline import Stretch
 from mvadapter.video.transport import has_gap
 
@@ -21,37 +24,16 @@ _MAX_PAUSE_SECONDS = 10
 _MAX_REORDER_SECONDS = Fraction(1)
 
 
-class _Part:
-    """Consecutive packets whose clock runs without a break."""
-
-    def __init__(self) -> None:
-        self.begins, self.durations, self.places = array("q"), array("q"), array("q")
-        self.is_keyframe = array("b")
-
-    def __len__(self) -> int:
-        return len(self.begins)
-
-    def add(self, begin: int, packet: Packet) -> None:  # type: ignore[type-arg]  # no generic at run time
-        self.begins.append(begin)
-        self.durations.append(packet.duration or 0)
-        self.places.append(-1 if packet.pos is None else packet.pos)
-        self.is_keyframe.append(packet.is_keyframe)
-
-    def shown(self) -> range | list[int]:
-        """Choose the frames that can be decoded: those from the first keyframe on."""
-        first = next((i for i, is_keyframe in enumerate(self.is_keyframe) if is_keyframe), None)
-        if first is None:
-            return range(len(self))
-        return [i for i in range(first, len(self)) if self.begins[i] >= self.begins[first]]
-
-
 def scan_packets(file: VideoFile) -> Stretch:
     """Read all packets of a file, note in its clock what they need, and return their frames.
 
     Args:
         file: The file, at its beginning, with a new clock.
     """
-    parts, num_untimed = [_Part()], 0
+    if lacks_order(file):
+        return _count_times(file)
+    codec = file.stream.codec_context.codec.canonical_name
+    parts, num_untimed = [Part(codec)], 0
     recent: list[Packet] = []  # type: ignore[type-arg]
     for packet in file.packets():
         if not packet.size or packet.is_discard:
@@ -59,18 +41,19 @@ def scan_packets(file: VideoFile) -> Stretch:
         begin = packet.dts if packet.pts is None else packet.pts
         if begin is None:
             num_untimed += 1
+            parts[-1].add(None, packet)
             continue
         if recent and _is_break(recent[-1], packet, file.tick):
-            parts.append(_Part())
+            parts.append(Part(codec))
         parts[-1].add(begin, packet)
         recent = [*recent[-2:], packet]
         place = recent[0].pos
         if recent[0].is_corrupt and place is not None and _is_complete(file, place, recent):
             file.clock.sound.add(place)
-    num_timed = sum(map(len, parts))
+    num_frames = sum(map(len, parts))
     # A single time may be lost with the bytes that held it.
-    if num_untimed > num_timed:
-        return _count(num_untimed + num_timed, file)
+    if num_untimed > num_frames - num_untimed:
+        return _count_frames(num_frames, file)
     return _join(parts, file)
 
 
@@ -113,35 +96,58 @@ def _is_complete(file: VideoFile, place: int, packets: list[Packet]) -> bool:  #
     )
 
 
-def _count(num_frames: int, file: VideoFile) -> Stretch:
-    duration = file.usual_duration
-    file.clock.frame_ticks = duration
+def _count_frames(num_frames: int, file: VideoFile) -> Stretch:
+    clock, duration = file.clock, file.usual_duration
+    clock.is_counted = True
     rate = float(1 / (duration * file.tick))
-    file.clock.remark = f"its frames have no times; they were counted at {rate:.6g} frames a second"
+    clock.remark = f"its frames have no times; they were counted at {rate:.6g} frames a second"
+    clock.begins = range(0, num_frames * duration, duration)
     stretch = Stretch(duration)
-    for number in range(num_frames):
+    for begin in clock.begins:
         # None is a keyframe: the place of none is known.
-        stretch.add(number * duration, duration, is_keyframe=False)
+        stretch.add(begin, duration, is_keyframe=False)
     return stretch
 
 
-def _join(parts: list[_Part], file: VideoFile) -> Stretch:
+def _count_times(file: VideoFile) -> Stretch:
+    """Take the times of decoding, in which a file has as many frames as it shows."""
+    stretch, clock, begins = Stretch(file.usual_duration), file.clock, array("q")
+    for packet in file.packets():
+        if not packet.size or packet.is_discard:
+            continue
+        begin = packet.dts
+        if begin is None:
+            begin = begins[-1] + file.usual_duration if begins else 0
+        is_first = packet.is_keyframe and begins_anew(packet)
+        if is_first and packet.pos is not None:
+            clock.keyframes.append(Keyframe(begin, len(begins), packet.pos))
+        begins.append(begin)
+        stretch.add(begin, packet.duration or 0, is_keyframe=is_first)
+    clock.begins, clock.is_counted = begins, True
+    return stretch
+
+
+def _join(parts: list[Part], file: VideoFile) -> Stretch:
     stretch, clock, breaks = Stretch(file.usual_duration), file.clock, []
+    clock.begins = begins = array("q")
     for part in parts:
-        shown = part.shown()
+        shown, first = part.shown(), len(begins)
+        begins.extend([UNSHOWN] * len(part))
         if not shown:
             continue
-        shift = 0
+        shift, starts = 0, part.starts(shown, file.usual_duration)
         if len(stretch):
-            shift = stretch.end - min(part.begins[i] for i in shown)
+            shift = stretch.end - starts[0]
             breaks.append(f"{file.seconds(stretch.end):.3f}")
-        clock.part_places.append(part.places[0])
+        # Of several packets in one piece of the file, only the first has a place.
+        clock.part_places.append(next((place for place in part.places if place >= 0), 0))
         clock.part_shifts.append(shift)
-        for i in shown:
-            begin = part.begins[i] + shift
+        for i, start in zip(shown, starts, strict=True):
+            begins[first + i] = begin = start + shift
             stretch.add(begin, part.durations[i], is_keyframe=bool(part.is_keyframe[i]))
             if part.is_keyframe[i] and part.places[i] >= 0:
-                clock.keyframe_places[begin] = part.places[i]
+                clock.keyframes.append(Keyframe(begin, first + i, part.places[i]))
+    clock.keyframes.sort()
     if breaks:
         listed = ", ".join(breaks[:3]) + (f" and {len(breaks) - 3} more" if breaks[3:] else "")
         clock.remark = f"its clock breaks at {listed} s; each part was taken to follow the last"

@@ -10,11 +10,12 @@ from mvadapter.errors import VideoError
 from mvadapter.video.appended import has_another
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
+from mvadapter.video.reordered import lacks_order
 from mvadapter.video.scan import scan_packets
 from mvadapter.video.timeline import Stretch, Timeline
 
-# These have no index, and their clocks cannot be trusted.
-_SCANNED_FORMATS = frozenset({"h264", "hevc", "mpeg", "mpegts", "mpegvideo", "obu"})
+# Their clocks cannot be trusted.
+_FORMATS_WITHOUT_INDEX = frozenset({"h264", "hevc", "mpeg", "mpegts", "mpegvideo", "obu"})
 # Tried one after the other until a seek lands at or before the requested time.
 _SEEK_MARGINS_SECONDS = (0, 10)
 # FFmpeg counts ticks in 64 bits.
@@ -41,7 +42,7 @@ class Timetable:
     @property
     def declared_end(self) -> int | None:
         """When the last frame ends, in ticks, if the file declares it and can know it."""
-        return None if self._is_scanned else self._file.declared_end
+        return None if self._has_no_index else self._file.declared_end
 
     def bounds(self) -> tuple[int, int]:
         """Find when the first frame begins and when the last one ends, in ticks.
@@ -51,9 +52,12 @@ class Timetable:
         """
         file = self._file
         start = file.stream.start_time
+        if self._is_scanned:
+            timeline = self.timeline()
+            return timeline.starts[0], self.declared_end or timeline.end
         if start is not None and self.declared_end is not None:
             return start, self.declared_end
-        if self._is_scanned or start is None or not file.container.duration:
+        if start is None or not file.container.duration:
             timeline = self.timeline()
             return timeline.starts[0], timeline.end
         first = file.container.start_time or 0
@@ -79,7 +83,11 @@ class Timetable:
 
     @property
     def _is_scanned(self) -> bool:
-        return self._file.container.format.name in _SCANNED_FORMATS
+        return self._has_no_index or lacks_order(self._file)
+
+    @property
+    def _has_no_index(self) -> bool:
+        return self._file.container.format.name in _FORMATS_WITHOUT_INDEX
 
     def _scan(self) -> Stretch:
         if self._complete is None:

@@ -28,22 +28,13 @@ OPEN_GROUPS = {"x264-params": "open-gop=1", "preset": "medium"}
 GRADUAL_REFRESH = {"x264-params": "intra-refresh=1", "preset": "medium"}
 
 
-def has_all_times(container, codec, num_b_frames, keyframe_every, late):
-    """Whether the container holds the time of each frame, without which none can be compared."""
-    if container == "avi" and codec == "libx264":
-        return not num_b_frames
-    return container != "mpg" or (keyframe_every >= 30 and not late)
-
-
 ALL = [
     (container, codec, num_b_frames, keyframe_every, late)
     for container, (*codecs, _) in CODECS.items()
     for codec, num_b_frames, keyframe_every, late in product(
         codecs, (0, 2), (1, 7, 30, 250), (0, LATE)
     )
-    if codec
-    and not (num_b_frames and (codec.startswith("libvpx") or codec == "flv"))
-    and has_all_times(container, codec, num_b_frames, keyframe_every, late)
+    if codec and not (num_b_frames and (codec.startswith("libvpx") or codec == "flv"))
 ]
 
 
