@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
+from av.bitstream import BitStreamFilterContext
 from av.error import FFmpegError
 from av.packet import Packet
 
@@ -48,6 +49,7 @@ class VideoFile:
         self.path = path
         self.clock = clock or Clock()
         self._num_threads = num_threads
+        self._unpacker: BitStreamFilterContext | None = None
         self._awaited: Keyframe | None = None
         self._open()
         time_base = self.stream.time_base
@@ -94,6 +96,7 @@ class VideoFile:
         return self._on_clock(packets, awaited) if self.clock.begins else packets
 
     def _demuxed(self) -> Iterator[Packet]:  # type: ignore[type-arg]
+        self._unpacker = self._new_unpacker()
         # PyAV looks for an end, too, in streams that a damaged file made up on the way.
         with suppress(FFmpegError, IndexError):
             for packet in self.container.demux(self.stream):
@@ -101,7 +104,7 @@ class VideoFile:
                     raise VideoError(
                         complaint(self.path, "is encrypted", "use a copy without protection")
                     )
-                yield packet
+                yield from self._unpacked(packet)
 
     def _on_clock(
         self,
@@ -135,6 +138,11 @@ class VideoFile:
             self._open()
 
     @property
+    def is_avi(self) -> bool:
+        """Whether it is an AVI file, which holds when frames are decoded, not when shown."""
+        return self.container.format.name == "avi"
+
+    @property
     def declared_end(self) -> int | None:
         """When the last frame ends, in ticks, if the file declares it for this stream."""
         start = self.stream.start_time
@@ -146,6 +154,22 @@ class VideoFile:
         rate = float(self.stream.average_rate or 25)
         return max(1, round(1 / (rate * float(self.tick))))
 
+    def _unpacked(self, packet: Packet) -> list[Packet]:  # type: ignore[type-arg]
+        """Take apart what DivX and XviD put into one packet: a frame and one shown before it."""
+        if self._unpacker is None or (not packet.size and packet.dts is not None):
+            return [packet]
+        # The packet that goes in is emptied.
+        is_end = not packet.size
+        frames = self._unpacker.filter(None if is_end else packet)
+        for frame in frames:
+            frame.stream = self.stream
+        return [*frames, packet] if is_end else frames
+
+    def _new_unpacker(self) -> BitStreamFilterContext | None:
+        if not self.is_avi or self.stream.codec_context.codec.canonical_name != "mpeg4":
+            return None
+        return BitStreamFilterContext("mpeg4_unpack_bframes", self.stream)
+
     def _jump(self, tick: int) -> bool:
         """Seek, unless only the way from the beginning on leads there."""
         if not self.clock.begins:
@@ -156,7 +180,8 @@ class VideoFile:
         if len(keyframes) < 2:
             return False
         landing, self._awaited = keyframes
-        if self.clock.is_counted:
+        if self.is_avi:
+            # It has an index by time of decoding, and no way to a place.
             self.container.seek(landing.begin, stream=self.stream)
         else:
             self.container.seek(landing.place, stream=self.stream, unsupported_byte_offset=True)

@@ -10,7 +10,7 @@ from mvadapter.errors import VideoError
 from mvadapter.video.appended import has_another
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
-from mvadapter.video.reordered import lacks_order
+from mvadapter.video.reordered import lacks_times
 from mvadapter.video.scan import scan_packets
 from mvadapter.video.timeline import Stretch, Timeline
 
@@ -83,7 +83,7 @@ class Timetable:
 
     @property
     def _is_scanned(self) -> bool:
-        return self._has_no_index or lacks_order(self._file)
+        return self._has_no_index or lacks_times(self._file)
 
     @property
     def _has_no_index(self) -> bool:
