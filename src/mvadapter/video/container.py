@@ -1,19 +1,18 @@
 """A video file in, its packets out, from any place in it."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 from av.bitstream import BitStreamFilterContext
-from av.error import FFmpegError
 from av.packet import Packet
 
 from mvadapter.errors import VideoError
 from mvadapter.video.clock import Clock, Keyframe
 from mvadapter.video.complaint import complaint
+from mvadapter.video.damage import damage_ignored
 from mvadapter.video.opening import open_container
 from mvadapter.video.streams import MAX_FRAME_PIXELS, choose_video
 
@@ -97,8 +96,7 @@ class VideoFile:
 
     def _demuxed(self) -> Iterator[Packet]:  # type: ignore[type-arg]
         self._unpacker = self._new_unpacker()
-        # PyAV looks for an end, too, in streams that a damaged file made up on the way.
-        with suppress(FFmpegError, IndexError):
+        with damage_ignored():
             for packet in self.container.demux(self.stream):
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
@@ -128,7 +126,7 @@ class VideoFile:
         """Go to a keyframe, most often the latest at or before `tick`; None is the beginning."""
         self._awaited = None
         if tick is not None:
-            with suppress(FFmpegError):
+            with damage_ignored():
                 if self._jump(tick):
                     self._is_at_beginning = False
                     return

@@ -314,12 +314,15 @@ class VideoReader:
         """Decode the frames that begin at `ticks`, as they are shown and all of one size.
 
         Raises:
+            MemoryError: There is too little memory for one.
             VideoError: One is damaged, or its colours are of an unknown kind.
         """
         for tick in ticks:
             shown = self._decoder.frame_at(tick, timeline.keyframe_before(tick))
             try:
                 picture = self._projector.picture(shown.frame)
+            except MemoryError:
+                raise
             except FFmpegError as error:
                 raise VideoError(
                     complaint(

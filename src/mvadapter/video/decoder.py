@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from av.error import FFmpegError
-from av.error import MemoryError as OutOfMemory
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -155,7 +154,8 @@ class Decoder:
             return []
         try:
             frames = self._file.stream.codec_context.decode(packet)
-        except OutOfMemory:
+        except MemoryError:
+            # FFmpeg's is one of the next kind as well.
             raise
         except FFmpegError:
             self._note_damage(begin)

@@ -233,6 +233,11 @@ def test_frames_whose_packets_were_lost_are_never_given(tmp_path, codec, burst):
         ("a.mp4", {}),
         ("a.mov", {"is_index_first": True}),
         ("a.wmv", {"codec": "wmv2"}),
+        ("a.flv", {}),
+        ("a.nut", {"num_b_frames": 2}),
+        ("a.ivf", {"codec": "libvpx"}),
+        ("a.wtv", {}),
+        ("a.apng", {"codec": "apng", "pixels": "rgb24"}),
     ],
 )
 def test_a_file_that_holds_two_videos_says_so(tmp_path, name, kind):
@@ -241,6 +246,7 @@ def test_a_file_that_holds_two_videos_says_so(tmp_path, name, kind):
 
     with pytest.raises(VideoError, match=r"jumps back from|holds several videos"):
         read_segment(path)
+    assert numbers_in(read_segment(first, 99).images) == list(range(60))
 
 
 @pytest.mark.parametrize(
