@@ -23,6 +23,7 @@ from mvadapter.video.container import VideoFile, as_fraction
 from mvadapter.video.damage import damage_ignored
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.landing import AnyPacket, Source, audio_packets
+from mvadapter.video.picture import orientation_of
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _AUDIO_RATE = 48_000
@@ -109,7 +110,7 @@ def _add_video(written: OutputContainer, file: VideoFile) -> VideoStream:
 def _is_on_its_side(file: VideoFile) -> bool:
     with damage_ignored():
         for frame in _decoded(file.packets()):
-            return round(frame.rotation / 90) % 2 == 1
+            return orientation_of(frame).is_on_its_side
     return False
 
 

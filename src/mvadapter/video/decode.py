@@ -19,7 +19,7 @@ from mvadapter.video.colour import ColourImage
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
 from mvadapter.video.decoder import Decoder
-from mvadapter.video.picture import Projector, quarter_turns
+from mvadapter.video.picture import Projector, orientation_of
 from mvadapter.video.sample import Sampling, check_sampling, choose_frames, frame_edges
 from mvadapter.video.timeline import Timeline
 from mvadapter.video.timetable import Timetable
@@ -136,7 +136,7 @@ class VideoReader:
         """
         start, end = self._timetable.bounds()
         width, height = self._projector.size
-        if quarter_turns(self._decoder.any_frame()) % 2:
+        if orientation_of(self._decoder.any_frame()).is_on_its_side:
             width, height = height, width
         return VideoInfo(
             path=self._packets.path,
