@@ -96,8 +96,12 @@ def write_tone(path: Path, codec: str = "aac", seconds: float = 1.0) -> Path:
 
 def turned(path: Path, degrees: int) -> Path:
     """Write into an mp4 file that it is to be shown turned clockwise by 90, 180 or 270 degrees."""
-    one = 1 << 16
-    a, b, c, d = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[degrees]
+    return with_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
+
+
+def with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write into an mp4 file that x and y are to be shown at a * x + c * y and b * x + d * y."""
+    a, b, c, d = (number << 16 for number in matrix)
     data = bytearray(path.read_bytes())
     # ISO/IEC 14496-12, 8.3.2: the matrix of a version 0 track header.
     place = data.index(b"tkhd") + 44

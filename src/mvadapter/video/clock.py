@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 UNSHOWN = -(2**62)
@@ -45,6 +45,11 @@ class Clock:
     the counters of a stream begin again."""
     remark: str | None = None
     """What is unusual about the clock, in one line."""
+
+    def take_over(self, other: "Clock") -> None:
+        """Become like another, whose lists are shared and must not be changed any more."""
+        for each in fields(other):
+            setattr(self, each.name, getattr(other, each.name))
 
     def begin_of(self, number: int) -> int | None:
         """Look up when the frame of a packet begins, in ticks; None where it is never shown."""

@@ -1,18 +1,18 @@
 """A video file in, its packets out, from any place in it."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
-from av.error import FFmpegError
+from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
 from mvadapter.errors import VideoError
 from mvadapter.video.clock import Clock, Keyframe
 from mvadapter.video.complaint import complaint
+from mvadapter.video.damage import damage_ignored
 from mvadapter.video.opening import open_container
 from mvadapter.video.streams import MAX_FRAME_PIXELS, choose_video
 
@@ -48,6 +48,7 @@ class VideoFile:
         self.path = path
         self.clock = clock or Clock()
         self._num_threads = num_threads
+        self._unpacker: BitStreamFilterContext | None = None
         self._awaited: Keyframe | None = None
         self._open()
         time_base = self.stream.time_base
@@ -94,14 +95,14 @@ class VideoFile:
         return self._on_clock(packets, awaited) if self.clock.begins else packets
 
     def _demuxed(self) -> Iterator[Packet]:  # type: ignore[type-arg]
-        # PyAV looks for an end, too, in streams that a damaged file made up on the way.
-        with suppress(FFmpegError, IndexError):
+        self._unpacker = self._new_unpacker()
+        with damage_ignored():
             for packet in self.container.demux(self.stream):
                 if packet.has_sidedata("encryption_info"):
                     raise VideoError(
                         complaint(self.path, "is encrypted", "use a copy without protection")
                     )
-                yield packet
+                yield from self._unpacked(packet)
 
     def _on_clock(
         self,
@@ -125,7 +126,7 @@ class VideoFile:
         """Go to a keyframe, most often the latest at or before `tick`; None is the beginning."""
         self._awaited = None
         if tick is not None:
-            with suppress(FFmpegError):
+            with damage_ignored():
                 if self._jump(tick):
                     self._is_at_beginning = False
                     return
@@ -133,6 +134,11 @@ class VideoFile:
             # Opening the file again is the only way back that works with every demuxer.
             self.close()
             self._open()
+
+    @property
+    def is_avi(self) -> bool:
+        """Whether it is an AVI file, which holds when frames are decoded, not when shown."""
+        return self.container.format.name == "avi"
 
     @property
     def declared_end(self) -> int | None:
@@ -146,6 +152,22 @@ class VideoFile:
         rate = float(self.stream.average_rate or 25)
         return max(1, round(1 / (rate * float(self.tick))))
 
+    def _unpacked(self, packet: Packet) -> list[Packet]:  # type: ignore[type-arg]
+        """Take apart what DivX and XviD put into one packet: a frame and one shown before it."""
+        if self._unpacker is None or (not packet.size and packet.dts is not None):
+            return [packet]
+        # The packet that goes in is emptied.
+        is_end = not packet.size
+        frames = self._unpacker.filter(None if is_end else packet)
+        for frame in frames:
+            frame.stream = self.stream
+        return [*frames, packet] if is_end else frames
+
+    def _new_unpacker(self) -> BitStreamFilterContext | None:
+        if not self.is_avi or self.stream.codec_context.codec.canonical_name != "mpeg4":
+            return None
+        return BitStreamFilterContext("mpeg4_unpack_bframes", self.stream)
+
     def _jump(self, tick: int) -> bool:
         """Seek, unless only the way from the beginning on leads there."""
         if not self.clock.begins:
@@ -156,7 +178,8 @@ class VideoFile:
         if len(keyframes) < 2:
             return False
         landing, self._awaited = keyframes
-        if self.clock.is_counted:
+        if self.is_avi:
+            # It has an index by time of decoding, and no way to a place.
             self.container.seek(landing.begin, stream=self.stream)
         else:
             self.container.seek(landing.place, stream=self.stream, unsupported_byte_offset=True)

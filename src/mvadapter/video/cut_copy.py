@@ -1,16 +1,16 @@
 """A stretch of a file in, its packets for another file out, as they are."""
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 
 from av.container import OutputContainer
-from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from mvadapter.video.container import VideoFile, as_fraction
+from mvadapter.video.damage import damage_ignored
 from mvadapter.video.landing import (
     AnyPacket,
     Source,
@@ -117,7 +117,7 @@ def _plays_from(source: Source, keyframe: int) -> bool:
 
 def _decoded(file: VideoFile, packets: Iterable[AnyPacket]) -> Iterator[VideoFrame]:
     for packet in chain(packets, [None]):
-        with suppress(FFmpegError):
+        with damage_ignored():
             yield from file.stream.codec_context.decode(packet)
 
 

@@ -13,7 +13,6 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.error import BlockingIOError as NothingYet
 from av.error import EOFError as NothingMore
-from av.error import FFmpegError
 from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
@@ -21,8 +20,10 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from mvadapter.video.container import VideoFile, as_fraction
+from mvadapter.video.damage import damage_ignored
 from mvadapter.video.decode import VideoReader
 from mvadapter.video.landing import AnyPacket, Source, audio_packets
+from mvadapter.video.picture import orientation_of
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _AUDIO_RATE = 48_000
@@ -107,9 +108,9 @@ def _add_video(written: OutputContainer, file: VideoFile) -> VideoStream:
 
 
 def _is_on_its_side(file: VideoFile) -> bool:
-    with suppress(FFmpegError):
+    with damage_ignored():
         for frame in _decoded(file.packets()):
-            return round(frame.rotation / 90) % 2 == 1
+            return orientation_of(frame).is_on_its_side
     return False
 
 
@@ -139,7 +140,7 @@ def _heard(source: Source, start_seconds: Fraction, end_seconds: Fraction) -> It
 def _decoded(packets: Iterable[AnyPacket]) -> Iterator[Any]:
     for packet in packets:
         frames = []
-        with suppress(FFmpegError):
+        with damage_ignored():
             frames = packet.stream.codec_context.decode(packet)
         yield from (frame for frame in frames if frame.pts is not None and frame.time_base)
 

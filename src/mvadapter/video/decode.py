@@ -19,7 +19,7 @@ from mvadapter.video.colour import ColourImage
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
 from mvadapter.video.decoder import Decoder
-from mvadapter.video.picture import Projector, quarter_turns
+from mvadapter.video.picture import Projector, orientation_of
 from mvadapter.video.sample import Sampling, check_sampling, choose_frames, frame_edges
 from mvadapter.video.timeline import Timeline
 from mvadapter.video.timetable import Timetable
@@ -136,7 +136,7 @@ class VideoReader:
         """
         start, end = self._timetable.bounds()
         width, height = self._projector.size
-        if quarter_turns(self._decoder.any_frame()) % 2:
+        if orientation_of(self._decoder.any_frame()).is_on_its_side:
             width, height = height, width
         return VideoInfo(
             path=self._packets.path,
@@ -314,12 +314,15 @@ class VideoReader:
         """Decode the frames that begin at `ticks`, as they are shown and all of one size.
 
         Raises:
+            MemoryError: There is too little memory for one.
             VideoError: One is damaged, or its colours are of an unknown kind.
         """
         for tick in ticks:
             shown = self._decoder.frame_at(tick, timeline.keyframe_before(tick))
             try:
                 picture = self._projector.picture(shown.frame)
+            except MemoryError:
+                raise
             except FFmpegError as error:
                 raise VideoError(
                     complaint(

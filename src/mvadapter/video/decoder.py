@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from av.error import FFmpegError
-from av.error import MemoryError as OutOfMemory
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
@@ -106,6 +105,7 @@ class Decoder:
         self._passed = (self._file.stream.start_time or 0) if origin is None else origin
         self._num_failures = 0
         self._num_counted = 0
+        self._counted_from: int | None = None
         self._damaged_from: int | None = None
 
     def _advance(self, tick: int) -> ShownFrame | None:
@@ -154,7 +154,8 @@ class Decoder:
             return []
         try:
             frames = self._file.stream.codec_context.decode(packet)
-        except OutOfMemory:
+        except MemoryError:
+            # FFmpeg's is one of the next kind as well.
             raise
         except FFmpegError:
             self._note_damage(begin)
@@ -171,9 +172,15 @@ class Decoder:
     def _judge(self, frame: VideoFrame, start: int) -> ShownFrame:
         if frame.is_corrupt:
             self._note_damage(start)
-        elif frame.key_frame and self._damaged_from is not None and start > self._damaged_from:
+        elif self._heals(frame, start):
             self._damaged_from = None
         return ShownFrame(start, frame, is_damaged=self._damaged_from is not None)
+
+    def _heals(self, frame: VideoFrame, start: int) -> bool:
+        if self._damaged_from is None or start <= self._damaged_from:
+            return False
+        # Where frames are counted, none knows how many were lost.
+        return start == self._counted_from if self._file.clock.is_counted else frame.key_frame
 
     def _start_of(self, frame: VideoFrame) -> int | None:
         begin = frame.dts if frame.pts is None else frame.pts
@@ -184,7 +191,7 @@ class Decoder:
         if begin is not None:
             for keyframe in clock.keyframes_before(begin)[-1:]:
                 if keyframe.begin == begin:
-                    self._num_counted = keyframe.number
+                    self._num_counted, self._counted_from = keyframe.number, begin
         self._num_counted += 1
         return clock.begin_of(self._num_counted - 1)
 

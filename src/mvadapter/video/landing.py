@@ -1,19 +1,19 @@
 """A stream and a place in it in, its packets from there on out, wherever a seek has landed."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from av.audio.stream import AudioStream
-from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition
 
 from mvadapter.video.clock import Clock
 from mvadapter.video.container import VideoFile, as_fraction
+from mvadapter.video.damage import damage_ignored
 
 AnyPacket: TypeAlias = "Packet[Any]"
 _Demux: TypeAlias = Callable[[int | None], Generator[AnyPacket, None, None]]
@@ -94,7 +94,7 @@ def audio_packets(source: Source, start_seconds: Fraction) -> Generator[AnyPacke
 
     def demux(margin: int | None) -> Generator[AnyPacket, None, None]:
         # What cannot be read to its end ends there.
-        with source.open() as file, suppress(FFmpegError, IndexError):
+        with source.open() as file, damage_ignored():
             if margin is not None:
                 _seek_audio(file, start_seconds - margin)
             stream = first_audio(file)

@@ -33,6 +33,7 @@ def open_container(path: Path) -> InputContainer:
     """Open a file of one of the formats that are read, for reading.
 
     Raises:
+        MemoryError: There is too little memory for it.
         VideoError: There is no such file, it may not be read, or it is no such container.
     """
     head = _head_of(path)
@@ -42,6 +43,8 @@ def open_container(path: Path) -> InputContainer:
         return av.open(
             f"file:{path}", mode="r", container_options=_OPTIONS, metadata_errors="replace"
         )
+    except MemoryError:
+        raise
     except (FFmpegError, OSError, ValueError) as error:
         if is_text(head):
             raise VideoError(

@@ -1,15 +1,32 @@
 """Packets of a recording in, the order in which their frames are shown out."""
 
 from array import array
+from typing import NamedTuple
 
 from av.packet import Packet
 
 from mvadapter.video.clock import UNSHOWN
 
-# ISO/IEC 13818-2, 6.2.3: the header of a picture, in which ten bits come before the three of its
-# type.
-_PICTURE = b"\0\0\1\0"
-_BETWEEN = 3  # Type B: shown at once, while others wait until the next such one comes.
+
+class _Header(NamedTuple):
+    """Where packets of a codec say whether a frame refers to later ones."""
+
+    begin: bytes
+    """What the header of a picture begins with."""
+    offset: int
+    """How many bytes after that the type is."""
+    shift: int
+    """How many bits come after it in its byte."""
+    mask: int
+    between: int
+    """The type of frames that are shown at once, while others wait until the next such one."""
+
+
+_MPEG2 = _Header(b"\0\0\1\0", 5, 3, 7, 3)  # ISO/IEC 13818-2, 6.2.3; in MPEG-1 it is the same.
+_MPEG4 = _Header(b"\0\0\1\xb6", 4, 6, 3, 2)  # ISO/IEC 14496-2, 6.2.5
+_HEADERS = {"mpeg1video": _MPEG2, "mpeg2video": _MPEG2, "mpeg4": _MPEG4}
+CODECS_IN_ORDER = frozenset(_HEADERS)
+"""Codecs whose packets say in which order their frames are shown."""
 
 
 class Part:
@@ -17,13 +34,16 @@ class Part:
 
     Args:
         codec: FFmpeg's name of the format of the pictures.
+        has_own_times: Whether the time of a packet is that of its own frame. If not, the n-th
+            frame shown begins at the n-th time.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, *, has_own_times: bool = True) -> None:
         self.begins, self.durations, self.places = array("q"), array("q"), array("q")
         self.is_keyframe = array("b")
         self._is_between = array("b")
-        self._is_order_known = codec in {"mpeg1video", "mpeg2video"}
+        self._header = _HEADERS.get(codec)
+        self._has_own_times = has_own_times
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -34,7 +54,7 @@ class Part:
         self.durations.append(packet.duration or 0)
         self.places.append(-1 if packet.pos is None else packet.pos)
         self.is_keyframe.append(packet.is_keyframe)
-        self._is_between.append(self._is_order_known and _picture_type(packet) == _BETWEEN)
+        self._is_between.append(self._header is not None and _is_between(packet, self._header))
 
     def shown(self) -> list[int]:
         """Order the frames as they are shown, from the first on that can be decoded."""
@@ -51,7 +71,9 @@ class Part:
         Where frames have no times, FFmpeg counts on from the last that has one, and the next one
         may say something earlier: no frame is lost for that.
         """
-        if not self._is_order_known:
+        if not self._has_own_times:
+            return sorted(self.begins[i] for i in shown)
+        if self._header is None:
             return [self.begins[i] for i in shown]
         starts: list[int] = []
         for i in shown:
@@ -60,7 +82,7 @@ class Part:
         return starts
 
     def _order(self) -> list[int]:
-        if not self._is_order_known:
+        if self._header is None:
             return sorted(range(len(self)), key=self.begins.__getitem__)
         order: list[int] = []
         held: list[int] = []
@@ -73,7 +95,9 @@ class Part:
         return order + held
 
 
-def _picture_type(packet: Packet) -> int | None:  # type: ignore[type-arg]
+def _is_between(packet: Packet, header: _Header) -> bool:  # type: ignore[type-arg]
     data = bytes(packet)
-    place = data.find(_PICTURE)
-    return data[place + 5] >> 3 & 7 if 0 <= place < len(data) - 5 else None
+    place = data.find(header.begin) + header.offset
+    if not header.offset <= place < len(data):
+        return False
+    return data[place] >> header.shift & header.mask == header.between

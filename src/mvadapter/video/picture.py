@@ -1,12 +1,15 @@
 """A decoded frame in, the picture that a player shows out."""
 
 from fractions import Fraction
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from jaxtyping import UInt8
 
 from mvadapter.video.colour import ColourImage, to_rgb
 from mvadapter.video.container import as_fraction
@@ -14,6 +17,9 @@ from mvadapter.video.container import as_fraction
 # Pixels of another shape are a mistake in the file; those of DVDs are between 8:9 and 16:11, and
 # anamorphic film is 2:1.
 _MAX_PIXEL_ASPECT = 4
+
+
+_UprightImage: TypeAlias = UInt8[np.ndarray, "shown_height shown_width channel"]
 
 
 class Projector:
@@ -34,16 +40,37 @@ class Projector:
 
     def picture(self, frame: VideoFrame) -> ColourImage:
         """Give the picture of a frame."""
-        turns = quarter_turns(frame)
+        orientation = orientation_of(frame)
         if frame.interlaced_frame:
             frame = self._deinterlacer.whole(frame)
         image = to_rgb(self._reformatter, frame, *self.size)
-        return np.ascontiguousarray(np.rot90(image, turns))
+        return np.ascontiguousarray(orientation.upright(image))
 
 
-def quarter_turns(frame: VideoFrame) -> int:
-    """How often to turn a frame counterclockwise by 90 degrees to show it upright."""
-    return round(frame.rotation / 90) % 4
+class Orientation(NamedTuple):
+    """How a picture is turned or mirrored to be shown."""
+
+    is_on_its_side: bool = False
+    """Whether width and height change places, before the rest."""
+    is_right_left: bool = False
+    is_upside_down: bool = False
+
+    def upright(self, image: ColourImage) -> _UprightImage:
+        """Turn and mirror an image."""
+        image = image.swapaxes(0, 1) if self.is_on_its_side else image
+        return image[:: -1 if self.is_upside_down else 1, :: -1 if self.is_right_left else 1]
+
+
+def orientation_of(frame: VideoFrame) -> Orientation:
+    """Read how a frame is to be shown, to the nearest quarter turn."""
+    said = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(said, SideData):
+        return Orientation()
+    # ISO/IEC 14496-12, 6.2.2: to the right a * x + c * y, and downwards b * x + d * y.
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(said), np.int32).reshape(3, 3).astype(int)
+    if abs(a) >= abs(b):
+        return Orientation(is_right_left=bool(a < 0), is_upside_down=bool(d < 0))
+    return Orientation(is_on_its_side=True, is_right_left=bool(c < 0), is_upside_down=bool(b < 0))
 
 
 def _shown_size(stream: VideoStream) -> tuple[int, int]:

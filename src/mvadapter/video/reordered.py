@@ -5,18 +5,24 @@ import re
 from av.packet import Packet
 
 from mvadapter.video.container import VideoFile
+from mvadapter.video.part import CODECS_IN_ORDER
 
-# AVI holds an order of decoding only. From others' types of pictures FFmpeg knows the order of
-# display, but not from these.
+# The order of display of these can only be found by decoding.
 _UNKNOWN_ORDER = frozenset({"h264", "hevc", "vvc"})
 # ITU-T H.264, 7.3.1 and B.1: a slice of a picture with which decoding begins anew (type 5).
 _FIRST_SLICE = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")
 
 
+def lacks_times(file: VideoFile) -> bool:
+    """Whether the packets do not have the times of their own frames: AVI has times of decoding."""
+    codec = file.stream.codec_context
+    may_reorder = codec.has_b_frames and codec.codec.canonical_name in CODECS_IN_ORDER
+    return file.is_avi and (may_reorder or lacks_order(file))
+
+
 def lacks_order(file: VideoFile) -> bool:
-    """Whether the times of the packets do not say when their frames are shown."""
-    codec = file.stream.codec_context.codec.canonical_name
-    return file.container.format.name == "avi" and codec in _UNKNOWN_ORDER
+    """Whether the packets do not say in which order their frames are shown either."""
+    return file.is_avi and file.stream.codec_context.codec.canonical_name in _UNKNOWN_ORDER
 
 
 def begins_anew(packet: Packet) -> bool:  # type: ignore[type-arg]  # no generic at run time

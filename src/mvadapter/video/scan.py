@@ -13,7 +13,7 @@ from av.packet import Packet
 from mvadapter.video.clock import UNSHOWN, Keyframe
 from mvadapter.video.container import VideoFile
 from mvadapter.video.part import Part
-from mvadapter.video.reordered import begins_anew, lacks_order
+from mvadapter.video.reordered import begins_anew, lacks_order, lacks_times
 from mvadapter.video.timeline import Stretch
 from mvadapter.video.transport import has_gap
 
@@ -32,19 +32,19 @@ def scan_packets(file: VideoFile) -> Stretch:
     """
     if lacks_order(file):
         return _count_times(file)
-    codec = file.stream.codec_context.codec.canonical_name
-    parts, num_untimed = [Part(codec)], 0
+    codec, has_own_times = file.stream.codec_context.codec.canonical_name, not lacks_times(file)
+    parts, num_untimed = [Part(codec, has_own_times=has_own_times)], 0
     recent: list[Packet] = []  # type: ignore[type-arg]
     for packet in file.packets():
         if not packet.size or packet.is_discard:
             continue
-        begin = packet.dts if packet.pts is None else packet.pts
+        begin = packet.pts if has_own_times and packet.pts is not None else packet.dts
         if begin is None:
             num_untimed += 1
             parts[-1].add(None, packet)
             continue
-        if recent and _is_break(recent[-1], packet, file.tick):
-            parts.append(Part(codec))
+        if recent and has_own_times and _is_break(recent[-1], packet, file.tick):
+            parts.append(Part(codec, has_own_times=has_own_times))
         parts[-1].add(begin, packet)
         recent = [*recent[-2:], packet]
         place = recent[0].pos

@@ -1,6 +1,7 @@
 """A video file in, the times at which its frames begin out; nothing is decoded here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -10,7 +11,8 @@ from mvadapter.errors import VideoError
 from mvadapter.video.appended import has_another
 from mvadapter.video.complaint import complaint
 from mvadapter.video.container import VideoFile
-from mvadapter.video.reordered import lacks_order
+from mvadapter.video.remembered import RememberedScans, Scan
+from mvadapter.video.reordered import lacks_times
 from mvadapter.video.scan import scan_packets
 from mvadapter.video.timeline import Stretch, Timeline
 
@@ -22,6 +24,8 @@ _SEEK_MARGINS_SECONDS = (0, 10)
 _FAR = 2**62
 # Careless programs write times that go back by a frame; more is another video.
 _MAX_STEP_BACK_SECONDS = 1
+
+_SCANS = RememberedScans()
 
 
 class Timetable:
@@ -83,7 +87,7 @@ class Timetable:
 
     @property
     def _is_scanned(self) -> bool:
-        return self._has_no_index or lacks_order(self._file)
+        return self._has_no_index or lacks_times(self._file)
 
     @property
     def _has_no_index(self) -> bool:
@@ -91,11 +95,16 @@ class Timetable:
 
     def _scan(self) -> Stretch:
         if self._complete is None:
-            file = self._file
-            file.seek(None)
-            self._complete = scan_packets(file)
-            self._refuse_empty(self._complete)
+            clock, self._complete = _SCANS.get(self._file.path, self._scan_anew)
+            self._file.clock.take_over(clock)
         return self._complete
+
+    def _scan_anew(self) -> Scan:
+        file = self._file
+        file.seek(None)
+        stretch = scan_packets(file)
+        self._refuse_empty(stretch)
+        return Scan(replace(file.clock), stretch)
 
     def _continues(self, start: Fraction | None) -> bool:
         """Whether what was read last can be read on to give what begins at `start`."""

@@ -3,6 +3,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import av
 import pytest
@@ -246,3 +248,13 @@ def test_real_broken_and_odd_files_give_frames_or_one_line():
         else:
             assert isinstance(answer, str), (path, answer)
             assert answer.startswith(path) and "\n" not in answer
+
+
+def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "sound.mp4", 10)
+    with VideoReader(path) as reader:
+        full = SimpleNamespace(decode=Mock(side_effect=av.error.MemoryError(12, "no memory")))
+        monkeypatch.setattr(reader._decoder._file, "stream", SimpleNamespace(codec_context=full))
+        monkeypatch.setattr(reader._decoder._file, "packets", reader._packets.packets)
+        with pytest.raises(MemoryError):
+            reader._decoder.any_frame()

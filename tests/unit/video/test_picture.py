@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from made_videos import turned, video_info
+from made_videos import painted, turned, video_info, with_matrix, write_video
 from mvadapter.errors import VideoError
 from mvadapter.video import colour
 from mvadapter.video.decode import read_segment
@@ -243,6 +243,30 @@ def test_pixels_become_square(tmp_path, sar, stored, shown, name, codec):
     assert frames.images.shape[1:3] == (info.height_px, info.width_px)
     row = frames.images[0, info.height_px // 2, :, 0].astype(int)
     assert row[: info.width_px * 4 // 10].max() < 60 and row[info.width_px * 6 // 10 :].min() > 190
+
+
+# How x and y are to be shown, and the same with numpy.
+ORIENTATIONS = {
+    (1, 0, 0, 1): lambda image: image,
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),
+    (-1, 0, 0, -1): lambda image: np.rot90(image, 2),
+    (0, -1, 1, 0): np.rot90,
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (0, 1, 1, 0): lambda image: image.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda image: np.rot90(image, 2).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("matrix", ORIENTATIONS)
+def test_pictures_are_turned_and_mirrored_as_the_file_says(tmp_path, matrix):
+    path = with_matrix(write_video(tmp_path / "x.mp4", 6), matrix)
+
+    shown, info = read_segment(path, 99).images[5], video_info(path)
+
+    expected = ORIENTATIONS[matrix](painted(5)).astype(int)
+    assert (info.height_px, info.width_px) == expected.shape[:2] == shown.shape[:2]
+    assert np.abs(shown - expected).mean() < 12
 
 
 def test_pixels_become_square_before_the_picture_is_turned(tmp_path):

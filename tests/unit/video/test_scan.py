@@ -10,7 +10,11 @@ import pytest
 
 from made_videos import numbers_in, video_info, write_video
 from mvadapter.errors import VideoError
+from mvadapter.video import timetable
+from mvadapter.video.clock import Clock
 from mvadapter.video.decode import VideoReader, read_segment
+from mvadapter.video.remembered import RememberedScans, Scan
+from mvadapter.video.timeline import Stretch
 
 TV = {"codec": "mpeg2video", "tick": Fraction(1, 25), "num_b_frames": 0}
 STREAMS = {
@@ -233,6 +237,11 @@ def test_frames_whose_packets_were_lost_are_never_given(tmp_path, codec, burst):
         ("a.mp4", {}),
         ("a.mov", {"is_index_first": True}),
         ("a.wmv", {"codec": "wmv2"}),
+        ("a.flv", {}),
+        ("a.nut", {"num_b_frames": 2}),
+        ("a.ivf", {"codec": "libvpx"}),
+        ("a.wtv", {}),
+        ("a.apng", {"codec": "apng", "pixels": "rgb24"}),
     ],
 )
 def test_a_file_that_holds_two_videos_says_so(tmp_path, name, kind):
@@ -241,6 +250,7 @@ def test_a_file_that_holds_two_videos_says_so(tmp_path, name, kind):
 
     with pytest.raises(VideoError, match=r"jumps back from|holds several videos"):
         read_segment(path)
+    assert numbers_in(read_segment(first, 99).images) == list(range(60))
 
 
 @pytest.mark.parametrize(
@@ -254,3 +264,39 @@ def test_what_comes_after_the_declared_end_is_not_left_out(tmp_path, name, kind)
         assert reader.info.end_seconds == pytest.approx(2)
         assert reader.real_end_seconds == pytest.approx(4)
         assert numbers_in(reader.read(999).images) == [*range(50)] * 2
+
+
+def test_a_file_is_scanned_once_until_it_changes(tmp_path, monkeypatch):
+    scanned = []
+    scan = timetable.scan_packets
+    monkeypatch.setattr(
+        timetable, "scan_packets", lambda file: (scanned.append(file.path), scan(file))[1]
+    )
+    path = joined(tmp_path / "joined.ts", *pieces(tmp_path, "x.ts", 60, 60, num_b_frames=2))
+
+    first = read_segment(path, 999)
+    with VideoReader(path) as reader:
+        start = reader.info.start_seconds
+        again = numbers_in(reader.read(999, start + 3.0, start + 3.5).images)
+        assert reader.info.remark is not None
+    assert again == list(range(30, 45))
+    assert numbers_in(first.images) == [*range(60)] * 2
+    assert scanned == [path]
+
+    write_video(path, 40)
+    assert numbers_in(read_segment(path, 999).images) == list(range(40))
+    assert scanned == [path, path]
+
+
+def test_only_so_many_scans_are_remembered(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    remembered, made = RememberedScans(max_frames=25), []
+    for path in paths:
+        path.touch()
+    for path in [*paths, *reversed(paths)]:
+        stretch = Stretch(1)
+        for begin in range(10):
+            stretch.add(begin, 1, is_keyframe=True)
+        remembered.get(path, lambda: made.append(0) or Scan(Clock(), stretch))  # noqa: B023 - called at once
+
+    assert len(made) == 4
