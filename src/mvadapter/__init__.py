@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mvadapter.index.moments import Moment
     from mvadapter.index.reader import IndexView
     from mvadapter.index.video_index import VideoIndex
+    from mvadapter.isolation import Isolation
     from mvadapter.scoring.rerank import dual_softmax, query_bank_norm
     from mvadapter.training.loop import RunOptions
     from mvadapter.training.train import train
@@ -39,6 +40,7 @@ _HOME = {
     "Encoder": "mvadapter.encoder.encode",
     "IndexView": "mvadapter.index.reader",
     "Inputs": "mvadapter.embedding.inputs",
+    "Isolation": "mvadapter.isolation",
     "Moment": "mvadapter.index.moments",
     "MvAdapterError": "mvadapter.errors",
     "RunOptions": "mvadapter.training.loop",
@@ -67,6 +69,7 @@ __all__ = [
     "Encoder",
     "IndexView",
     "Inputs",
+    "Isolation",
     "Moment",
     "MvAdapterError",
     "RunOptions",

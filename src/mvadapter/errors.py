@@ -92,6 +92,9 @@ class StorageError(MvAdapterError, OSError):
         self.errno = number
         """The system's number of the reason; see the module `errno`."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _storage_error, (str(self), self.errno)
+
 
 class MissingExtraError(MvAdapterError, ImportError):
     """A package of an optional extra is not installed; the message gives the pip command."""
@@ -103,6 +106,10 @@ class MissingExtraError(MvAdapterError, ImportError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _with_message, (type(self), str(self))
+
+
+def _storage_error(message: str, number: int | None) -> StorageError:
+    return StorageError(message, number=number)
 
 
 def _with_message(kind: type[MvAdapterError], message: str) -> MvAdapterError:

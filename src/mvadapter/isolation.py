@@ -51,10 +51,11 @@ class Isolation:
     The time in which nobody asks for the next piece does not count.
     """
 
-    max_seconds: float = 3600.0
+    max_seconds: float = 24 * 3600.0
     """The longest that one file may take."""
-    max_silent_seconds: float = 120.0
-    """The longest that it may take to the next segment."""
+    max_silent_seconds: float = 600.0
+    """The longest that it may take to the next segment; for the first one, a recording without an
+    index is read through."""
     max_bytes: int = 4 * 2**30
     """The memory that may be used beside what the program itself needs. Kept on Linux only."""
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from mvadapter.errors import MvAdapterError, StorageError
 
-_NUMBER = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:\(os error |\[errno |\bOs \{ code: )(\d+)", re.IGNORECASE)
+# FFmpeg reports those of reading with the same errors, which are not the output's.
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # What Windows reports for a full disk, under numbers that are other errors elsewhere.
 _WINDOWS_FULL = (39, 112)
 _AGAIN = "run the same command again"
@@ -49,7 +51,7 @@ def writing(path: Path, num_bytes: int = 0) -> Iterator[None]:
         yield
     except Exception as error:
         number = None if isinstance(error, MvAdapterError) else system_error(error)
-        if number is None or not _is_about(error, path):
+        if number is None or not _is_about(error, path, number):
             raise
         raise StorageError(_complaint(path, number, num_bytes), number=number) from error
 
@@ -84,19 +86,25 @@ def system_error(error: BaseException) -> int | None:
         return error.errno
     found = _NUMBER.search(str(error))
     # FFmpeg has numbers of its own, for data that cannot be read and the like.
-    if found is None or (number := int(found[1] or found[2])) not in errno.errorcode:
+    if found is None or (number := int(found[1])) not in errno.errorcode:
         return None
     return errno.ENOSPC if os.name == "nt" and number in _WINDOWS_FULL else number
 
 
-def _is_about(error: BaseException, path: Path) -> bool:
+def _is_about(error: BaseException, path: Path, number: int) -> bool:
     """Whether an error comes from writing there, and not from another file that is read."""
     named = error.filename if isinstance(error, OSError) else None
-    if not isinstance(named, str | bytes | os.PathLike):
-        return True
-    # FFmpeg is given names with a protocol, so that it takes none from the name itself.
-    other = Path(os.fsdecode(named).removeprefix("file:"))
-    return path == other or path.parent in {other, *other.parents} or other in path.parents
+    if isinstance(named, str | bytes | os.PathLike):
+        # FFmpeg is given names with a protocol, so that it takes none from the name itself.
+        other = Path(os.fsdecode(named).removeprefix("file:"))
+        # Where a file is written until it is complete: a folder `.part` beside it.
+        is_unfinished = any(
+            place.parent == path.parent and place.suffix == ".part"
+            for place in (other, *other.parents)
+        )
+        return other == path or other in path.parents or path in other.parents or is_unfinished
+    # FFmpeg does not say whether it was reading or writing.
+    return number in _OF_WRITING or not type(error).__module__.startswith("av.")
 
 
 def _complaint(path: Path, number: int, num_bytes: int) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from commands import run_command
 from made_videos import write_video
+from mvadapter.cli import demo
 
 _NOT_OURS = "exists, and mvadapter did not write it; choose another output, or add --overwrite"
 _READ = "is read by this command; choose another output"
@@ -180,3 +181,13 @@ def test_the_demo_empties_no_folder_that_no_demo_made(tmp_path, name):
     assert done.returncode == 2
     assert f"contains {name!r}, which no demo wrote" in done.stderr
     assert (tmp_path / "mine" / name / "holiday.mp4").read_text() == "mine"
+
+
+def test_what_a_killed_demo_left_does_not_stop_the_next(tmp_path):
+    left = tmp_path / "demo" / ".mvadapter-0123abcd.part"
+    left.mkdir(parents=True)
+    (left / "demo.json").write_text("{")
+
+    demo._clear_folder(tmp_path / "demo")
+
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["demo.json"]

@@ -57,19 +57,19 @@ def is_alive(process):
 
 
 def test_an_item_that_hangs_is_given_up_and_the_next_one_runs():
-    isolation = Isolation(max_seconds=0.3)
+    isolation = Isolation(max_seconds=2.0)
 
     found = summaries([Takes(seconds=1000), Takes()], isolation)
 
-    assert found == ["took more than 0.3 s to decode", "done"]
+    assert found == ["took more than 2 s to decode", "done"]
 
 
 def test_an_item_that_hangs_between_pieces_is_given_up_as_well():
-    isolation = Isolation(max_silent_seconds=0.3)
+    isolation = Isolation(max_silent_seconds=2.0)
 
     found = summaries([Takes(seconds=1000), Takes()], isolation)
 
-    assert found == ["a part of it took more than 0.3 s to decode", "done"]
+    assert found == ["a part of it took more than 2 s to decode", "done"]
 
 
 def test_many_short_pieces_are_too_long_together():
@@ -81,10 +81,10 @@ def test_many_short_pieces_are_too_long_together():
 
 
 def test_the_time_of_who_asks_does_not_count():
-    with closing(Processes(Isolation(max_seconds=1.0))) as processes:
+    with closing(Processes(Isolation(max_seconds=3.0))) as processes:
         pieces = processes.pieces_of(Takes(num_pieces=3))
         for _ in pieces:
-            time.sleep(0.6)
+            time.sleep(1.1)
         assert list(pieces) == []
 
         assert processes.run(Takes()) == "done"

@@ -1,7 +1,9 @@
+import copy
 import errno
 import os
 from collections import namedtuple
 
+import av.error
 import pytest
 from safetensors import SafetensorError
 
@@ -91,3 +93,44 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path):
 
 def test_an_error_without_a_number_has_none():
     assert system_error(RuntimeError("28")) is None
+
+
+def test_an_error_of_another_file_in_the_same_folder_is_not_about_the_output(tmp_path):
+    other = PermissionError(errno.EACCES, "denied", str(tmp_path / "input.mp4"))
+
+    with pytest.raises(PermissionError) as caught, writing(tmp_path / "out.mp4"):
+        raise other
+
+    assert caught.value is other
+
+
+def test_an_error_in_the_unfinished_place_is_about_the_output(tmp_path):
+    place = tmp_path / ".mvadapter-0123abcd.part"
+
+    with (
+        pytest.raises(StorageError, match=r"out\.mp4: cannot be written"),
+        writing(tmp_path / "out.mp4"),
+    ):
+        raise PermissionError(errno.EACCES, "denied", str(place / "mvadapter.lock"))
+
+
+@pytest.mark.parametrize(
+    ("number", "is_translated"),
+    [(errno.ENOSPC, True), (errno.EIO, False), (errno.ERANGE, False), (1094995529, False)],
+)
+def test_what_ffmpeg_reports_is_the_outputs_only_where_it_can_be_nothing_else(
+    tmp_path, number, is_translated
+):
+    error = av.error.FFmpegError(number, "says FFmpeg")
+
+    with (
+        pytest.raises(StorageError if is_translated else av.error.FFmpegError),
+        writing(tmp_path / "out.mp4"),
+    ):
+        raise error
+
+
+def test_a_storage_error_that_is_copied_keeps_its_number():
+    error = copy.copy(StorageError("full", number=errno.ENOSPC))
+
+    assert (str(error), error.errno) == ("full", errno.ENOSPC)

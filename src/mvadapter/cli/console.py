@@ -135,12 +135,15 @@ def print_table(
         title_style="bold",
         header_style="bold",
     )
-    rows = [[*map(printable, row[:text_columns]), *row[text_columns:]] for row in rows]
+    rows = [
+        [*map(printable, row[:text_columns]), *map(_printable_lines, row[text_columns:])]
+        for row in rows
+    ]
     for position, column in enumerate(columns):
         is_text = position < text_columns
         longest = max((len(row[position]) for row in rows), default=0)
         table.add_column(
-            column,
+            Text(printable(column)),
             justify="left" if is_text else "right",
             overflow="fold",
             no_wrap=text_columns > 1 and position != text_columns - 1 and longest <= _NAME_WIDTH,
@@ -157,6 +160,7 @@ def progress(title: str) -> Iterator[Advance]:
     if not _stderr.is_terminal:
         yield _plain_progress(title)
         return
+    title = escape(printable(title))
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -196,6 +200,10 @@ class Stages:
 def stages() -> "closing[Stages]":
     """Show one bar after another; lines where there is no terminal."""
     return closing(Stages())
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _json_escape(found: re.Match[str]) -> str:

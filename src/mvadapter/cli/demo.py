@@ -144,11 +144,12 @@ def demo(
 def _clear_folder(output: Path) -> None:
     """Begin in an empty folder; only that of an earlier demo is emptied."""
     from mvadapter.files import write_text
+    from mvadapter.unfinished import finished_names
 
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: is a file; choose a folder with --output")
     ours = {"videos", "adapter", "index", "searches.png", _RESULT}
-    names = {path.name for path in output.glob("*")}
+    names = finished_names(output) if output.is_dir() else set()
     if strangers := sorted(names - ours if _RESULT in names else names):
         raise ConfigError(
             f"{output}: contains {strangers[0]!r}, which no demo wrote; "

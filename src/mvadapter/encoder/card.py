@@ -4,23 +4,24 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_KEPT = "<!-- mvadapter writes what is above this line again; notes below it are kept -->"
+_KEPT = b"<!-- mvadapter writes what is above this line again; notes below it are kept -->\n"
 
 
-def model_card(record: Mapping[str, Any], earlier: str | None) -> str:
+def model_card(record: Mapping[str, Any], earlier: bytes) -> bytes:
     """Write the README.md of an adapter folder, with the front matter that the hub reads.
 
     Args:
         record: What the adapter's folder says of it.
-        earlier: The README.md that is there now, whose notes are kept; None where there is none.
+        earlier: The README.md that is there now, whose notes are kept, in whatever encoding they
+            are; empty where there is none.
     """
-    return f"{_card(record)}\n{_KEPT}\n{_notes(earlier or '')}"
+    return f"{_card(record)}\n".encode() + _KEPT + _notes(earlier)
 
 
-def _notes(earlier: str) -> str:
+def _notes(earlier: bytes) -> bytes:
     """What people wrote: below our line; without that line, everything."""
-    _, line, notes = earlier.partition(f"{_KEPT}\n")
-    return notes if line else f"\n{earlier}" if earlier else ""
+    _, line, notes = earlier.partition(_KEPT)
+    return notes if line else b"\n" + earlier if earlier else b""
 
 
 def _card(record: Mapping[str, Any]) -> str:

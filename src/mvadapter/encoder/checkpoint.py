@@ -68,8 +68,9 @@ def save_adapter(
     with writing(folder / CONFIG_FILE):
         (folder / f"{CONFIG_FILE}.next").replace(folder / CONFIG_FILE)
     card = folder / CARD_FILE
-    earlier = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
-    write_text(card, model_card(table_from_settings(record), earlier))
+    earlier = card.read_bytes() if card.is_file() else b""
+    with atomic_write(card) as aside:
+        aside.write_bytes(model_card(table_from_settings(record), earlier))
     return record
 
 

@@ -27,9 +27,11 @@ from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import check_range, table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
+from mvadapter.unfinished import finished_names
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 _FRAMES_PER_SECOND = 9
+
 _MAX_TWINS = 100_000
 _KIND = DocumentKind(
     error=DataError,
@@ -84,7 +86,7 @@ def synthetic_records(settings: SyntheticSettings, folder: Path) -> list[Record]
 def is_drawn(folder: Path) -> bool:
     """Whether a folder holds drawn videos, perhaps not all yet, and nothing else."""
     names = {_DRAWN, *_PARTS, *(_table_path(folder, part).name for part in _PARTS)}
-    return folder.is_dir() and names >= {path.name for path in folder.iterdir()}
+    return folder.is_dir() and names >= finished_names(folder)
 
 
 def _is_complete(content: dict[str, Any], folder: Path, done: Path) -> bool:

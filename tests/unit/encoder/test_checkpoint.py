@@ -243,3 +243,16 @@ def test_a_clip_beside_its_adapter_is_found_where_both_were_moved(
     monkeypatch.chdir("/")
 
     assert load_adapter(tmp_path / "moved").backbone.name == str(tmp_path / "moved/clip")
+
+
+def test_notes_in_a_readme_are_kept_in_whatever_encoding_they_are(encoder, tmp_path):
+    notes = "Größe: nur für das Archiv\n".encode("cp1252")
+    (tmp_path / "README.md").write_bytes(notes)
+
+    save_adapter(encoder, tmp_path)
+    save_adapter(encoder, tmp_path)
+
+    card = (tmp_path / "README.md").read_bytes()
+    assert card.endswith(notes)
+    assert card.count(b"library_name") == 1
+    assert card.count(notes) == 1
