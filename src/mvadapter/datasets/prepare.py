@@ -13,7 +13,7 @@ from mvadapter.data.table import write_table
 from mvadapter.datasets.annotations import AnnotationFolder, Dataset, Split, SplitCaptions
 from mvadapter.datasets.find import VideoFiles
 from mvadapter.errors import ConfigError, DataError
-from mvadapter.files import hash_file
+from mvadapter.files import atomic_write, hash_file
 
 MissingPolicy: TypeAlias = Literal["error", "skip"]
 """What to do about a video without a file."""
@@ -122,18 +122,24 @@ def write_prepared(dataset: Dataset, prepared: Prepared, table: Path, videos: Pa
         DataError: The file name does not end in the suffix of a table.
         OSError: The folder cannot be made or written to.
     """
-    write_table(table, prepared.records, videos)
+    is_new = not table.exists()
     home, place = (Path(os.path.abspath(path)) for path in (table.parent, videos))  # noqa: PTH100 - links are the user's own
     # A table and videos in the same folder may be moved together.
     seen = place.relative_to(home) if place.is_relative_to(home) else place
-    origin = Origin(
-        dataset=dataset.name,
-        videos=str(seen),
-        table_sha256=hash_file(table),
-        missing_policy=prepared.policy,
-        missing=prepared.missing,
-    )
-    write_origin(table, origin)
+    with atomic_write(table) as aside:
+        write_table(aside, prepared.records, videos)
+        origin = Origin(
+            dataset=dataset.name,
+            videos=str(seen),
+            table_sha256=hash_file(aside),
+            missing_policy=prepared.policy,
+            missing=prepared.missing,
+        )
+        # A new table never stands there without its origin, which would make it someone else's.
+        if is_new:
+            write_origin(table, origin)
+    if not is_new:
+        write_origin(table, origin)
 
 
 def find_prepared(dataset: Dataset, table: Path | None) -> Path:
