@@ -191,3 +191,41 @@ def test_what_a_killed_demo_left_does_not_stop_the_next(tmp_path):
     demo._clear_folder(tmp_path / "demo")
 
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["demo.json"]
+
+
+def test_the_place_of_a_tables_origin_is_never_an_output(folder):
+    for command in (
+        ["evaluate", "--data", "captions.csv", "--output", "captions.csv.origin.json"],
+        ["evaluate", "--data", "captions.csv", "-o", "captions.csv.origin.json", "--overwrite"],
+    ):
+        done = run_command(*command, cwd=folder)
+
+        assert done.returncode == 2
+        assert "belong to prepared tables" in done.stderr
+
+
+def test_prepare_replaces_no_file_that_only_has_the_name_of_an_origin(folder):
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "test_list.txt").write_text("0\n")
+    (folder / "annotations" / "captions_msvd.json").write_text('{"0": ["a caption"]}')
+    (folder / "t.csv.origin.json").write_text('{"mine": 1}')
+
+    done = run_command(
+        "data", "prepare", "msvd", "--annotations", "annotations", "--videos", ".",
+        "--split", "test", "--output", "t.csv", cwd=folder,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "is not the origin of a table" in done.stderr
+    assert (folder / "t.csv.origin.json").read_text() == '{"mine": 1}'
+    assert not (folder / "t.csv").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(folder):
+    (folder / "file").touch()
+
+    done = run_command("evaluate", "--data", "captions.csv", "--output", "file/r.json", cwd=folder)
+
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "embedding" not in done.stderr

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import _CACHED_NO_EXIST, HfApi, try_to_load_from_cache
-from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils._validators import validate_repo_id
 from transformers.utils.hub import cached_file
 
 from mvadapter.backbone.recipe_files import CLIP_FILE, PROCESSOR_FILES, TOKENIZER_FILES
@@ -67,6 +68,8 @@ def check_source(source: str) -> None:
             raise BackboneError(f"{source}: contains no safetensors weights; {_EXPECTED}")
     elif source.startswith(_PATH_STARTS) or source.count("/") > 1:
         raise BackboneError(f"{source}: no such folder; {_EXPECTED}")
+    elif not _is_hub_id(source):
+        raise BackboneError(f"{source!r}: no such folder, and no hub id; {_EXPECTED}")
     else:
         _ask_hub(source)
 
@@ -116,7 +119,15 @@ def unreadable(source: str, error: Exception) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return name.startswith(_PATH_STARTS) or name.count("/") > 1 or Path(name).exists()
+    return name.startswith(_PATH_STARTS) or not _is_hub_id(name) or Path(name).exists()
+
+
+def _is_hub_id(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _complete_snapshot(name: str) -> Path | None:

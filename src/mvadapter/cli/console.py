@@ -81,8 +81,8 @@ def print_error(message: str) -> None:
 def show_path(path: Path) -> str:
     """Write a path relative to the working folder where that is shorter."""
     text = str(path)
-    # Windows has no relative path from one drive to another.
-    with suppress(ValueError):
+    # Windows has no relative path from one drive to another, and a removed folder has none at all.
+    with suppress(ValueError, OSError):
         text = min(text, os.path.relpath(path), key=len)
     return text
 

@@ -83,7 +83,7 @@ def prepare(
 ) -> None:
     """Write the table that the other commands read; run again to resume --frames."""
     from mvadapter.data.frames import FrameSettings
-    from mvadapter.data.origin import has_origin
+    from mvadapter.data.origin import check_origin, has_origin
     from mvadapter.data.table import TABLE_SUFFIXES
     from mvadapter.datasets.annotations import AnnotationFolder
     from mvadapter.datasets.find import VideoFiles
@@ -97,6 +97,7 @@ def prepare(
     table = output or row.default_table
     inputs = [annotations, videos]
     check_output(table, TABLE_SUFFIXES, inputs, is_ours=has_origin, overwrite=overwrite)
+    check_origin(table)
     # Before the work, because the CLIP may be mistyped.
     resize = _resize(backbone, image_px) if frames else None
     prepared = find_records(

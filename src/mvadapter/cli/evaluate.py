@@ -139,11 +139,16 @@ def evaluate(
             )
     if world.index > 0:
         return
+    # First of all, so that it is not lost where a file cannot be written after all.
+    _show(result, as_json=as_json)
     if ranks is not None:
         write_rank_table(ranks, rank_table(result))
     if report is not None:
         write_report(report, result)
-    _show(result, output, as_json=as_json)
+    if output is not None:
+        _write_result(output, result)
+    if result.data.dropped:
+        raise typer.Exit(1)
 
 
 def _check_outputs(
@@ -241,22 +246,21 @@ def _progress(world: "World") -> AbstractContextManager[console.Advance]:
     return nullcontext(lambda _done, _total, _note="": None)
 
 
-def _show(result: "EvaluationResult", output: Path | None, *, as_json: bool) -> None:
-    """Write and print the result; exit with 1 if queries were dropped."""
-    if output is not None:
-        import json
+def _write_result(path: Path, result: "EvaluationResult") -> None:
+    import json
 
-        from mvadapter.files import write_text
+    from mvadapter.files import write_text
 
-        write_text(output, json.dumps(result.to_dict(), indent=2) + "\n")
+    write_text(path, json.dumps(result.to_dict(), indent=2) + "\n")
+
+
+def _show(result: "EvaluationResult", *, as_json: bool) -> None:
     if as_json:
         console.print_json(result.to_dict())
     else:
         _print_tables(result)
     for name, reason in result.data.skipped.items():
         console.inform(f"skipped {name}: {reason}")
-    if result.data.dropped:
-        raise typer.Exit(1)
 
 
 def _print_tables(result: "EvaluationResult") -> None:

@@ -141,7 +141,7 @@ def _create(
     own = "tiny" if adapter is None else read_record(Path(adapter)).base_model_name_or_path
     return VideoIndex.create(
         folder,
-        Encoder.load(backbone or own, adapter, device=device),
+        Encoder.load(own if backbone is None else backbone, adapter, device=device),
         name=None if adapter is None else name_of_folder(adapter),
         max_segment_seconds=(
             SEGMENT_SECONDS if max_segment_seconds is None else max_segment_seconds

@@ -12,7 +12,7 @@ def methods(
     from mvadapter.backbone.clip import Backbone
     from mvadapter.comparison.methods import list_methods
 
-    backbone = backbone or "tiny"
+    backbone = "tiny" if backbone is None else backbone
     clip = Backbone.load(backbone)
     found = list_methods(clip)
     for name, reason in found.left_out.items():

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from mvadapter.data.origin import ORIGIN_SUFFIX
 from mvadapter.errors import ConfigError
+from mvadapter.storage import make_folder, writing
+from mvadapter.unfinished import unfinished
 
 
 def check_output(
@@ -25,11 +28,16 @@ def check_output(
 
     Raises:
         ConfigError: It may not be written.
+        StorageError: It cannot be written.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; choose a file name")
     if path.suffix.lower() not in (suffixes := tuple(suffixes)):
         raise ConfigError(f"{path}: must end in {' or '.join(suffixes)}; choose another file name")
+    if path.name.endswith(ORIGIN_SUFFIX):
+        raise ConfigError(
+            f"{path}: names that end in {ORIGIN_SUFFIX} belong to prepared tables; choose another"
+        )
     is_foreign = path.exists() and not (path.is_file() and is_ours(path))
     for read in inputs:
         if read is not None and (is_same(path, read) or (is_foreign and _is_inside(path, read))):
@@ -39,6 +47,10 @@ def check_output(
             f"{path}: exists, and mvadapter did not write it; choose another output, or add "
             f"--overwrite"
         )
+    make_folder(path.parent)
+    # Rather than after hours of work; what is written here is removed at once.
+    with writing(path), unfinished(path.parent):
+        pass
 
 
 def is_same(path: Path, other: Path) -> bool:

@@ -30,17 +30,17 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "end_seconds", "end_secs", "end_sec", "end_s", "end_time", "end",
             "stop_seconds", "stop_sec", "stop_time", "stop", "to",
         ),
-        "split": ("split", "subset", "partition"),
+        "split": ("split", "subset", "partition", "data_split", "dataset_split"),
         "id": ("id",),
         "group": ("group",),
     }
 )  # fmt: skip
-"""Our column -> the names that it may have; capitals, spaces, hyphens and underscores do not count,
-so that "Start Time" and "startTime" are "start_time"."""
+"""Our column -> the names that it may have; only letters and digits count, and no capitals, so that
+"Start Time", "startTime" and "start [time]" are "start_time"."""
 
 
 def _plain(column: str) -> str:
-    return re.sub(r"[\s_-]+", "", column.casefold())
+    return re.sub(r"[\W_]+", "", column.casefold())
 
 
 _OURS = {_plain(name): ours for ours, names in COLUMN_NAMES.items() for name in names}
@@ -50,6 +50,16 @@ _OTHER_TIMES = re.compile(
     r"frameindex|framenumber|idx|index|pts|min|minutes?|stamp|timecode|tc|at|offset|pos|position)"
     r"|frame(start|begin|end|stop)|timestamps?|timespans?|spans?|intervals?"
 )
+# A word of a longer name, such as "clip_start", that says that the column holds times.
+_TIME_WORDS = frozenset({
+    "begin", "beginning", "begins", "end", "ended", "ending", "ends", "endtime", "onset", "ss",
+    "start", "started", "starting", "starts", "starttime", "stop", "stops",
+})  # fmt: skip
+_OTHER_TIME_NAMES = frozenset(
+    {"inpoint", "outpoint", "t0", "t1", "tend", "times", "tstart", "window"}
+)
+_LENGTHS = frozenset({"dur", "duration", "len", "length"})
+_OTHER_SPLITS = frozenset({"fold", "istest", "istrain", "phase", "set", "traintest", "usage"})
 _NEARLY = 0.85
 
 
@@ -86,12 +96,22 @@ def find_columns(header: Sequence[str], where: str) -> dict[str, str]:
     for ours in REQUIRED:
         if ours not in found:
             raise DataError(_missing(ours, header, where))
-    if "start_seconds" in found and "end_seconds" not in found and "duration" in plain:
-        raise DataError(
-            f"{where}: the column 'duration' beside {found['start_seconds']!r} is not read; write "
-            f"end_seconds"
-        )
+    _refuse_half_a_span(found, plain, where)
     return found
+
+
+def _refuse_half_a_span(found: Mapping[str, str], plain: set[str], where: str) -> None:
+    start, end = found.get("start_seconds"), found.get("end_seconds")
+    if start and not end and (length := sorted(_LENGTHS & plain)):
+        raise DataError(
+            f"{where}: the column {length[0]!r} beside {start!r} is not read; write end_seconds"
+        )
+    for one, other, pair in ((start, end, ("from", "to")), (end, start, ("to", "from"))):
+        if one and _plain(one) == pair[0] and (not other or _plain(other) != pair[1]):
+            raise DataError(
+                f"{where}: the column {one!r} is read as a time only beside {pair[1]!r}; write "
+                f"start_seconds and end_seconds, or rename it"
+            )
 
 
 def describe_columns(found: Mapping[str, str], header: Sequence[str]) -> str:
@@ -104,14 +124,26 @@ def describe_columns(found: Mapping[str, str], header: Sequence[str]) -> str:
 
 
 def _refuse_nearly_right(column: str, name: str, where: str) -> None:
-    if _OTHER_TIMES.fullmatch(name):
+    if name in _OTHER_SPLITS:
+        raise DataError(
+            f"{where}: the column {column!r} may be the split, but is not read as it; write split, "
+            f"or rename it"
+        )
+    is_time = _OTHER_TIMES.fullmatch(name) or name in _OTHER_TIME_NAMES
+    if not is_time and (close := get_close_matches(name, _OURS, 1, cutoff=_NEARLY)):
+        ours = _OURS[close[0]]
+        raise DataError(f"{where}: column {column!r} is not known; did you mean {ours!r}?")
+    if is_time or _words(column) & _TIME_WORDS:
         raise DataError(
             f"{where}: the column {column!r} is not read, because times are read in seconds only; "
             f"write start_seconds and end_seconds, or rename it"
         )
-    if close := get_close_matches(name, map(_plain, COLUMN_NAMES), 1, cutoff=_NEARLY):
-        ours = _OURS[close[0]]
-        raise DataError(f"{where}: column {column!r} is not known; did you mean {ours!r}?")
+
+
+def _words(column: str) -> set[str]:
+    """The words of a name, such as "clip" and "start" of "clipStart1"."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
+    return {word.strip("0123456789").casefold() for word in re.split(r"[\W_]+", spaced)}
 
 
 def _missing(ours: str, header: Sequence[str], where: str) -> str:

@@ -1,6 +1,8 @@
 """A folder of videos with captions in, records out."""
 
+import logging
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from mvadapter.data.records import Record
@@ -9,6 +11,9 @@ from mvadapter.documents.text import DocumentKind, lines_of, read_text
 from mvadapter.errors import DataError
 from mvadapter.video.folder import has_video_suffix, walk_files
 
+_log = logging.getLogger(__name__)
+
+_SHOWN = 3
 _TABLE_STEM = "captions"
 _KIND = DocumentKind(
     error=DataError,
@@ -58,17 +63,27 @@ def read_records(path: str | Path, videos: str | Path | None = None) -> list[Rec
 
 
 def _beside_videos(folder: Path) -> list[Record]:
-    texts, videos = [], defaultdict(list)
+    texts: dict[Path, Path] = {}
+    videos = defaultdict(list)
     for path in sorted(Path(name) for name in walk_files(str(folder), _refuse)):
         if path.suffix.lower() == ".txt":
-            texts.append(path)
+            other = texts.setdefault(path.with_suffix(""), path)
+            if other != path:
+                raise DataError(f"{path}: {other.name} has the same name; remove or join one")
         elif has_video_suffix(path) and path.is_file():
             videos[path.with_suffix("")].append(path)
+    _note_alone(folder, "videos without captions", videos.keys() - texts.keys())
+    _note_alone(folder, "text files without a video", texts.keys() - videos.keys())
     return [
-        _one_video(folder, text, fitting)
-        for text in texts
-        if (fitting := videos.get(text.with_suffix("")))
+        _one_video(folder, text, videos[name]) for name, text in texts.items() if name in videos
     ]
+
+
+def _note_alone(folder: Path, what: str, names: Collection[Path]) -> None:
+    if names:
+        first = ", ".join(sorted(name.relative_to(folder).as_posix() for name in names)[:_SHOWN])
+        more = ", ..." if len(names) > _SHOWN else ""
+        _log.info("%s: %d %s are left out (%s%s)", folder, len(names), what, first, more)
 
 
 def _refuse(error: OSError) -> None:

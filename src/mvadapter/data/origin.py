@@ -15,6 +15,7 @@ from mvadapter.files import hash_file, write_text
 from mvadapter.seals import sealed_text, unsealed
 from mvadapter.settings import settings_from_table, table_from_settings
 
+ORIGIN_SUFFIX = ".origin.json"
 _AGAIN = (
     "run 'mvadapter data prepare' again, or delete it and set videos (in a recipe: data.videos)"
 )
@@ -72,6 +73,17 @@ def has_origin(table: Path) -> bool:
         return False
 
 
+def check_origin(table: Path) -> None:
+    """Refuse to prepare a table where somebody else's file has the name of its origin.
+
+    Raises:
+        DataError: One has.
+    """
+    path = _beside(table)
+    if path.exists() and "table_sha256" not in read_json_object(path, _KIND):
+        raise DataError(f"{path}: is not the origin of a table; move it, or choose another table")
+
+
 def missing_captions(table: Path, split: str) -> dict[str, int]:
     """The videos that a split lacks, with how many captions each would have.
 
@@ -93,4 +105,4 @@ def write_origin(table: Path, origin: Origin) -> None:
 
 def _beside(table: Path) -> Path:
     # Not with_name, which "." has none for.
-    return table.parent / f"{table.name}.origin.json"
+    return table.parent / f"{table.name}{ORIGIN_SUFFIX}"

@@ -103,7 +103,13 @@ def evaluate(  # noqa: PLR0913 - a front door: every option has a default
     bank = _bank_captions(everything, table, query_bank, records)
     with world.joined():
         own_clip = "tiny" if saved is None else saved.base_model_name_or_path
-        encoder = _load(adapter, backbone or own_clip, _usual_inputs(dataset), device, world)
+        encoder = _load(
+            adapter,
+            own_clip if backbone is None else backbone,
+            _usual_inputs(dataset),
+            device,
+            world,
+        )
         # Machines may differ; all processes take what the first one has.
         settled = world.gather_lines([choose_precision(precision, encoder.backbone.device)])[0]
         options = EmbeddingOptions(

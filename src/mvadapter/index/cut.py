@@ -1,5 +1,6 @@
 """Moments in, mp4 files out."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from mvadapter.errors import ConfigError
 from mvadapter.index.find import AnyPath
 from mvadapter.index.moments import Moment
+from mvadapter.index.record import RECORD_FILE
 from mvadapter.video.cut import Cut, cut_segment
 from mvadapter.video.folder import VIDEO_SUFFIXES
 
@@ -45,10 +47,12 @@ def cut_moment(moment: Moment, output: AnyPath, *, pad_seconds: float = 0.0) -> 
         pad_seconds: Seconds to leave before and after the moment.
 
     Raises:
-        ConfigError: The output exists, or is a file of another kind.
+        ConfigError: The output exists, is in an index, or is a file of another kind.
         VideoError: The video gives no frames there, or mp4 cannot hold them.
         StorageError: The file cannot be written.
     """
+    if not 0 <= pad_seconds < math.inf:
+        raise ConfigError(f"pad_seconds must be at least 0 and finite, got {pad_seconds}")
     target = Path(output)
     check_output(target)
     if not is_mp4_file(target):
@@ -74,9 +78,15 @@ def check_output(output: Path) -> None:
     Raises:
         ConfigError: It would.
     """
+    folders = (output, *output.absolute().parents)
+    if index := next(
+        (path for path in folders if _is_there(path / RECORD_FILE, Path.is_file)), None
+    ):
+        raise ConfigError(f"{output}: is in the index {index}; choose a folder elsewhere")
     if _is_there(output, Path.is_dir):
         return
-    if _is_there(output, Path.exists):
+    # A link that leads nowhere is somebody's as well.
+    if _is_there(output, Path.exists) or output.is_symlink():
         raise ConfigError(f"{output} already exists; choose another file, or delete it first")
     if output.suffix.lower() in VIDEO_SUFFIXES - {".mp4"}:
         raise ConfigError(f"{output}: only .mp4 files are written; choose one, or a folder")

@@ -1,5 +1,6 @@
 """Scores of segments in, moments out."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +109,15 @@ def find_moments(
         The best first; of equal scores, by path and then by time.
 
     Raises:
-        ConfigError: ``top`` is below 1.
+        ConfigError: ``top`` is below 1, or ``min_score`` is NaN.
         UnknownNameError: There is no such group.
     """
     if group not in get_args(Group):
         raise UnknownNameError("group", str(group), get_args(Group))
     if top < 1:
         raise ConfigError(f"top must be at least 1, got {top}")
+    if min_score is not None and math.isnan(min_score):
+        raise ConfigError("min_score must be a number, got nan")
     if not len(segments):
         return []
     typical = float(np.median(scores))

@@ -13,9 +13,10 @@ VIDEO_SUFFIXES = frozenset({
 # What network drives and operating systems keep beside the user's files: thumbnails and proxies
 # (`@eaDir`), and what was deleted. Other names of that kind begin with a dot.
 _SYSTEM_FOLDERS = frozenset({
-    "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle", "@tmp",
-    "lost+found", "network trash folder", "recycled", "recycler", "system volume information",
-    "temporary items",
+    "#recycle", "#snapshot", "$recycle.bin", "$winreagent", "@eadir", "@recently-snapshot",
+    "@recycle", "@sharesnap", "@tmp", "__macosx", "found.000", "lost+found",
+    "network trash folder", "recycled", "recycler", "system volume information",
+    "temporary items", "~snapshot",
 })  # fmt: skip
 
 # Names that transport streams share with TypeScript sources.

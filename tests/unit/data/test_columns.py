@@ -19,9 +19,10 @@ def test_every_listed_name_is_read_however_it_is_written(ours, name):
     others = [column for column in ("video", "caption") if column != ours]
     for written in (name, name.upper(), name.title(), name.replace("_", " "), f" {name}",
                     name.replace("_", "-"), name.title().replace("_", "")):  # fmt: skip
-        found = find_columns([written, *others, "note"], "t:1")
+        partner = {"from": {"end_seconds": "to"}, "to": {"start_seconds": "from"}}.get(name, {})
+        found = find_columns([written, *others, *partner.values(), "note"], "t:1")
 
-        assert found == {ours: written, **{column: column for column in others}}
+        assert found == {ours: written, **partner, **{column: column for column in others}}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,18 @@ def test_every_listed_name_is_read_however_it_is_written(ours, name):
         ("video,caption,timestamps", "'timestamps' is not read"),
         ("video,caption,start,duration", "'duration' beside 'start' is not read; write end_sec"),
         ("video,caption,start_second", "'start_second' is not known; did you mean 'start_seconds'"),
+        ("video,caption,clip_start,clip_end", "'clip_start' is not read"),
+        ("video,caption,momentStart1", "'momentStart1' is not read"),
+        ("video,caption,onset,length", "'onset' is not read"),
+        ("video,caption,in_point,out_point", "'in_point' is not read"),
+        ("video,caption,t0,t1", "'t0' is not read"),
+        ("video,caption,ss,to", "'ss' is not read"),
+        ("video,caption,to", "'to' is read as a time only beside 'from'"),
+        ("video,caption,from,end", "'from' is read as a time only beside 'to'"),
+        ("video,caption,begin,length", "'length' beside 'begin' is not read; write end_seconds"),
+        ("video,caption,fold", "'fold' may be the split"),
+        ("video,caption,is_test", "'is_test' may be the split"),
+        ("video,caption,sentences", "'sentences' is not known; did you mean 'caption'"),
         ("video,captions", "'captions' is not known; did you mean 'caption'"),
         ("videos,caption", "'videos' is not known; did you mean 'video'"),
         ("clip,words", "no column 'video'; found clip, words"),
@@ -54,8 +67,26 @@ def test_a_header_that_is_not_clear_is_refused_by_name(header, message):
         find_columns(header.split(","), "t:1")
 
 
+@pytest.mark.parametrize(
+    "name", ["start [s]", "start(s)", "start_sec.", "\u200bstart", "start [time]"]
+)
+def test_marks_in_a_name_do_not_count(name):
+    assert find_columns(["video", "caption", name], "t:1")["start_seconds"] == name
+
+
 def test_columns_of_others_are_left_alone():
-    header = ["video", "caption", "duration", "video_title", "fps", "url", "category", "language"]
+    header = [
+        "video",
+        "caption",
+        "weekend",
+        "trend",
+        "duration",
+        "video_title",
+        "fps",
+        "url",
+        "category",
+        "language",
+    ]
 
     assert find_columns(header, "t:1") == {"video": "video", "caption": "caption"}
 

@@ -1,5 +1,6 @@
 """Text files beside videos: their captions, or one line about the file."""
 
+import logging
 import os
 
 import pytest
@@ -64,3 +65,24 @@ def test_a_dangling_link_is_one_line(folder):
     (folder / "walk.txt").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"walk\.txt: no such file"):
         read_records(folder)
+
+
+def test_two_texts_of_one_name_are_refused(folder):
+    (folder / "walk.txt").write_text("one")
+    (folder / "walk.TXT").write_text("other")
+
+    with pytest.raises(DataError, match=r"walk\.txt: walk\.TXT has the same name"):
+        read_records(folder)
+
+
+def test_what_is_alone_is_counted_and_named(folder, caplog):
+    (folder / "walk.txt").write_text("one")
+    (folder / "orphan.txt").write_text("other")
+    (folder / "silent.mp4").write_bytes((folder / "walk.mp4").read_bytes())
+
+    with caplog.at_level(logging.INFO, logger="mvadapter"):
+        records = read_records(folder)
+
+    assert [record.id for record in records] == ["walk.mp4"]
+    assert "1 videos without captions are left out (silent)" in caplog.text
+    assert "1 text files without a video are left out (orphan)" in caplog.text
