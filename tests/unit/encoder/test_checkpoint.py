@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ from mvadapter import (
 )
 from mvadapter.encoder import checkpoint
 from mvadapter.encoder.adapter_folder import read_record, read_tensors
+from mvadapter.encoder.authors import load_authors_checkpoint
 from mvadapter.errors import AdapterFolderError
 from mvadapter.files import hash_file
 
@@ -116,6 +118,21 @@ def _crash_at_record(crash):
 def test_a_folder_without_an_adapter_is_refused(tmp_path):
     with pytest.raises(AdapterFolderError, match=r"no adapter here \(adapter_model\.safetensors"):
         load_adapter(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_instead_of_the_weights_is_refused_and_not_waited_for(folder, random_clip):
+    weights = folder / "adapter_model.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+
+    for read in (
+        lambda: load_adapter(folder, random_clip),
+        lambda: read_tensors(weights),
+        lambda: load_authors_checkpoint(weights, random_clip),
+    ):
+        with pytest.raises(AdapterFolderError, match="is a pipe, not an ordinary file; expected"):
+            read()
 
 
 def test_weights_from_elsewhere_are_refused(folder):
