@@ -8,9 +8,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from os import stat_result
 from pathlib import Path
-from typing import BinaryIO
 
 from mvadapter.errors import MvAdapterError
 
@@ -81,7 +81,7 @@ def hash_document(path: Path, kind: DocumentKind) -> str:
 
 
 @contextmanager
-def open_ordinary(path: Path, kind: DocumentKind) -> Iterator[BinaryIO]:
+def open_ordinary(path: Path, kind: DocumentKind) -> Iterator[BufferedReader]:
     """Open an ordinary file; nothing else is opened, because a pipe would wait for ever.
 
     Raises:

@@ -23,7 +23,7 @@ from mvadapter.documents.values import read_json_object
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError
-from mvadapter.seals import unsealed
+from mvadapter.seals import settings_of, unsealed
 from mvadapter.settings import settings_from_table
 
 CONFIG_FILE = "adapter_config.json"
@@ -32,7 +32,8 @@ CARD_FILE = "README.md"
 FORMAT = 3
 """In format 1, copies of CLIP's weights had the names that transformers gives them; in format 2,
 the record had no digest."""
-_READABLE = (2, FORMAT)
+_LAST_UNSEALED = 2
+_READABLE = (_LAST_UNSEALED, FORMAT)
 FREE_KEYS = ("base_model_name_or_path",)
 """What a person may change in the record: where the CLIP is, which its fingerprint identifies."""
 
@@ -200,11 +201,9 @@ def _parse_record(path: Path) -> AdapterRecord:
             f"{path}: written in format {table['format']!r}, this mvadapter reads {FORMAT}; "
             f"update mvadapter"
         )
-    try:
-        table = unsealed(table, str(path), free=FREE_KEYS)
-        record = settings_from_table(AdapterRecord, table, str(path))
-    except ConfigError as error:
-        raise AdapterFolderError(f"{error}; copy the adapter again") from error
+    has_seal = table.get("format") != _LAST_UNSEALED
+    plain = unsealed(table, path, _KIND, free=FREE_KEYS, has_seal=has_seal)
+    record = settings_of(AdapterRecord, plain, path, _KIND)
     # A CLIP beside the adapter is found wherever both are moved; else names mean what they always
     # do: a folder seen from the working folder, or a hub id.
     beside = path.parent / record.base_model_name_or_path

@@ -18,7 +18,8 @@ from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import check_object, parse_json
 from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.files import atomic_write
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.seals import settings_of
+from mvadapter.settings import check_range, table_from_settings
 
 _RANDOM_STATE = "random_state"
 _PROGRESS = "progress"
@@ -43,8 +44,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         for name in ("step", "best_epoch"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 0)
         for name, value in self.best_metrics.items():
             if not math.isfinite(value):
                 raise ConfigError(f"best_metrics.{name} must be a number, got {value}")
@@ -94,10 +94,7 @@ def load_state(path: Path) -> tuple[Progress, dict[str, Tensor]]:
     if texts[_DIGEST] != _digest(tensors, texts[_PROGRESS]):
         raise kind.fault(path, "is damaged (its sha256 is another)")
     table = check_object(parse_json(texts[_PROGRESS], path, kind), path, kind)
-    try:
-        return settings_from_table(Progress, table, str(path)), tensors
-    except ConfigError as error:
-        raise TrainingError(f"{error}; {kind.advice}") from error
+    return settings_of(Progress, table, path, kind), tensors
 
 
 def restore_state(

@@ -170,9 +170,7 @@ def test_a_record_from_before_the_names_changed_is_refused_with_what_to_do(folde
 def test_a_setting_nobody_knows_is_refused(folder, random_clip):
     record = json.loads((folder / "adapter_config.json").read_text())
     record["settings"]["bottleneck_widht"] = 8
-    # As an earlier version wrote it, without a digest.
-    del record["sha256"]
-    (folder / "adapter_config.json").write_text(json.dumps(record))
+    rewrite_record(folder, settings=record["settings"])
 
     with pytest.raises(AdapterFolderError, match="did you mean|Did you mean 'bottleneck_width'"):
         load_adapter(folder, random_clip)
@@ -225,6 +223,16 @@ def test_a_changed_setting_is_noticed(folder, random_clip):
     (folder / "adapter_config.json").write_text(json.dumps(record))
 
     with pytest.raises(AdapterFolderError, match="is damaged, or was changed by hand"):
+        load_adapter(folder, random_clip)
+
+
+def test_a_record_that_lost_its_digest_is_refused(folder, random_clip):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    del record["sha256"]
+    record["inputs"]["num_frames"] = 2
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+
+    with pytest.raises(AdapterFolderError, match=r"its sha256 is missing\); copy the folder again"):
         load_adapter(folder, random_clip)
 
 
