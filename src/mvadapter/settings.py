@@ -6,7 +6,7 @@ the wrong kind is refused in the same words in both.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from mvadapter.errors import ConfigError, UnknownNameError
 
 Config = TypeVar("Config")
+Number = TypeVar("Number", int, float)
 
 _SHOWN = 100
 
@@ -23,19 +24,28 @@ RENAMED = {"num_words": "max_tokens"}
 
 MAX_POSITIONS = 4096
 """The most frames or tokens: far more than any CLIP was used with."""
+MIN_TOKENS = 3
+"""The fewest tokens of a caption: start, a word, end."""
 MAX_WIDTH = 8192
 """The widest that a part of an adapter may be."""
 
 
-def check_range(setting: str, value: int, minimum: int, maximum: int) -> None:
+def check_range(setting: str, value: Number, minimum: int, maximum: int | None = None) -> None:
     """Refuse a number out of range, before anything of its size is allocated.
+
+    Args:
+        setting: What it is called in the error.
+        value: The number.
+        minimum: The least that it may be.
+        maximum: The most; None where there is no limit.
 
     Raises:
         ConfigError: It is.
     """
-    if value < minimum:
+    # Not below, which NaN is not.
+    if not value >= minimum:
         raise ConfigError(f"{setting} must be at least {minimum}, got {value}")
-    if value > maximum:
+    if maximum is not None and value > maximum:
         raise ConfigError(f"{setting} must be at most {maximum:,}, got {value:,}")
 
 
@@ -57,9 +67,23 @@ def settings_from_table(config_class: type[Config], table: Mapping[str, Any], wh
             renamed = RENAMED.get(key)
             nearest = renamed if renamed in known else None
             raise UnknownNameError(f"{where}: setting", key, known, nearest=nearest)
+    return plain_value(TypeAdapter(config_class).validate_json, dict(table), where)
+
+
+def plain_value(validate: Callable[..., Config], value: object, where: str) -> Config:
+    """Build an object from a value as TOML or JSON gives it.
+
+    Args:
+        validate: ``validate_json`` of the pydantic adapter of its type.
+        value: The plain value.
+        where: What it is called in an error.
+
+    Raises:
+        ConfigError: It has the wrong type, or what is built refuses it.
+    """
     try:
         # Through JSON, so that strict types still accept a list as a tuple.
-        return TypeAdapter(config_class).validate_json(json.dumps(dict(table)), strict=True)
+        return validate(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from mvadapter.backbone.families import FAMILIES
 from mvadapter.backbone.family import Family
-from mvadapter.backbone.fingerprint import fingerprint, fingerprint_parts
+from mvadapter.backbone.fingerprint import Fingerprint, fingerprint
 from mvadapter.backbone.recipe_files import read_pixel_recipe, read_text_recipe
 from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
 from mvadapter.backbone.source import (
@@ -134,19 +134,19 @@ class Backbone:
         """The folder or hub id that its files come from."""
         return source_of(self.name)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A hash of shape, recipes and weights, the same whatever precision they are loaded in."""
-        return fingerprint(self._values, self.weights)
-
-    @cached_property
-    def fingerprint_parts(self) -> dict[str, str]:
-        """A hash of each part that the fingerprint covers, to name the one that differs."""
-        return fingerprint_parts(self._values, self.weights)
+        return self._hashes.whole
 
     @property
-    def _values(self) -> tuple[VisionShape, TextShape, PixelRecipe, TextRecipe]:
-        return self.vision, self.text, self.pixels, self.captions
+    def fingerprint_parts(self) -> dict[str, str]:
+        """A hash of each part that the fingerprint covers, to name the one that differs."""
+        return self._hashes.parts
+
+    @cached_property
+    def _hashes(self) -> Fingerprint:
+        return fingerprint((self.vision, self.text, self.pixels, self.captions), self.weights)
 
 
 def _check_device(device: str | torch.device) -> None:

@@ -1,8 +1,8 @@
 """All of a CLIP that decides its embeddings in, hashes of it out."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import astuple, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,37 +11,45 @@ from mvadapter.backbone.recipes import PixelRecipe, TextRecipe
 from mvadapter.backbone.towers import TextShape, VisionShape
 
 _SHOWN = 16
+_TEMPERATURE = "logit_scale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """Hashes of a CLIP, the same whatever precision its weights are loaded in."""
+
+    whole: str
+    parts: dict[str, str]
+    """A hash of each part by itself, by its name in messages."""
 
 
 def fingerprint(
     values: tuple[VisionShape, TextShape, PixelRecipe, TextRecipe], weights: Mapping[str, Tensor]
-) -> str:
-    """Hash shapes, recipes and weights: the same whatever precision the weights are loaded in."""
-    # Values without the names of their fields, which may change in a later version.
-    digest = hashlib.sha256(repr([astuple(part) for part in values]).encode())
-    for name in sorted(weights):
-        digest.update(_tensor_bytes(name, weights[name].bfloat16()))
-    return digest.hexdigest()
-
-
-def fingerprint_parts(
-    values: tuple[VisionShape, TextShape, PixelRecipe, TextRecipe], weights: Mapping[str, Tensor]
-) -> dict[str, str]:
-    """Hash each part by itself, by its name in messages."""
+) -> Fingerprint:
+    """Hash shapes, recipes and weights."""
     vision, text, pixels, captions = values
+    # Values without the names of their fields, which may change in a later version.
+    whole = hashlib.sha256(repr([astuple(part) for part in values]).encode())
     towers = hashlib.sha256()
-    for name in sorted(weights.keys() - {"logit_scale"}):
-        towers.update(_tensor_bytes(name, weights[name].bfloat16()))
-    parts = {
-        "shape": repr([astuple(vision), astuple(text)]).encode(),
-        "pixel recipe": repr(astuple(pixels)).encode(),
-        "text recipe": repr(astuple(replace(captions, tokenizer_sha256=None))).encode(),
-        "tokenizer": str(captions.tokenizer_sha256).encode(),
-        # In float32, which it is in every precision of the towers.
-        "temperature": _tensor_bytes("logit_scale", weights["logit_scale"].float()),
+    for name in sorted(weights):
+        digests = [whole] if name == _TEMPERATURE else [whole, towers]
+        _feed([digest.update for digest in digests], name, weights[name].bfloat16())
+    temperature = hashlib.sha256()
+    # In float32, which it is in every precision of the towers.
+    _feed([temperature.update], _TEMPERATURE, weights[_TEMPERATURE].float())
+    recipes = {
+        "shape": repr([astuple(vision), astuple(text)]),
+        "pixel recipe": repr(astuple(pixels)),
+        "text recipe": repr(astuple(replace(captions, tokenizer_sha256=None))),
+        "tokenizer": str(captions.tokenizer_sha256),
     }
-    hashes = {name: hashlib.sha256(part).hexdigest()[:_SHOWN] for name, part in parts.items()}
-    return {"weights": towers.hexdigest()[:_SHOWN], **hashes}
+    separate = {
+        "weights": towers,
+        **{name: hashlib.sha256(recipe.encode()) for name, recipe in recipes.items()},
+        "temperature": temperature,
+    }
+    parts = {name: digest.hexdigest()[:_SHOWN] for name, digest in separate.items()}
+    return Fingerprint(whole=whole.hexdigest(), parts=parts)
 
 
 def differing_parts(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -49,9 +57,9 @@ def differing_parts(before: Mapping[str, str], now: Mapping[str, str]) -> list[s
     return [name for name, part in now.items() if before.get(name, part) != part]
 
 
-def _tensor_bytes(name: str, tensor: Tensor) -> bytes:
+def _feed(updates: Sequence[Callable[..., None]], name: str, tensor: Tensor) -> None:
+    """Feed a tensor to digests, by its bytes in place."""
     tensor = tensor.cpu().contiguous()
-    return (
-        f"{name} {tuple(tensor.shape)}".encode()
-        + tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
-    )
+    for update in updates:
+        update(f"{name} {tuple(tensor.shape)}".encode())
+        update(tensor.reshape(-1).view(torch.uint8).numpy().data)

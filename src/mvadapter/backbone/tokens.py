@@ -10,7 +10,8 @@ from transformers import CLIPTokenizer
 
 from mvadapter.backbone.recipes import TextRecipe
 from mvadapter.documents.text import has_lone_surrogate
-from mvadapter.errors import BackboneError, ConfigError, DataError
+from mvadapter.errors import BackboneError, DataError
+from mvadapter.settings import MIN_TOKENS, check_range
 from mvadapter.shapes import TokenIds, TokenMask
 
 # More by far than the longest token of any vocabulary.
@@ -76,10 +77,7 @@ class CaptionTokenizer:
             ConfigError: ``max_tokens`` leaves no room for a word.
             DataError: A caption contains half a character (a lone surrogate).
         """
-        if max_tokens < 3:
-            raise ConfigError(
-                f"max_tokens must be at least 3 (start, a word, end), got {max_tokens}"
-            )
+        check_range("max_tokens", max_tokens, MIN_TOKENS)
         longest = min(max_tokens, self.max_tokens)
         token_ids = torch.full((len(captions), max_tokens), self._pad_id)
         mask = torch.zeros(len(captions), max_tokens, dtype=torch.bool)

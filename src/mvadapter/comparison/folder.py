@@ -8,10 +8,9 @@ from typing import Any, get_args
 from mvadapter.backbone.precision import Precision
 from mvadapter.comparison.plan import ComparisonPlan
 from mvadapter.documents.text import DocumentKind
-from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError
 from mvadapter.files import locked, write_text
-from mvadapter.seals import sealed_text, unsealed
+from mvadapter.seals import read_sealed_table, sealed_text
 from mvadapter.storage import make_folder
 from mvadapter.training.recipe import FREE_SETTINGS
 from mvadapter.unfinished import finished_names
@@ -20,7 +19,9 @@ _PLAN = "plan.json"
 _LOCK = "compare.lock"
 _DATA = "data_fingerprint"
 _KIND = DocumentKind(
-    error=ConfigError, expected="the plan of a comparison (JSON)", advice="choose a new folder"
+    error=ConfigError,
+    expected="the plan of a comparison (JSON)",
+    advice="choose a new folder, or restore it from a copy",
 )
 
 
@@ -95,13 +96,10 @@ class SavedPlan:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        table = unsealed(read_json_object(path, _KIND), str(path))
-    except ConfigError as error:
-        raise ConfigError(f"{error}; or restore it from a copy") from error
+    table = read_sealed_table(path, _KIND)
     train = table.get("train")
     if not isinstance(train, dict) or train.get("precision") not in get_args(Precision):
-        raise ConfigError(f"{path}: is not the plan of a comparison; choose a new folder")
+        raise _KIND.fault(path, "is not the plan of a comparison")
     return table
 
 

@@ -1,21 +1,18 @@
 """Results of jobs in, JSON files out, and back."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from mvadapter.documents.text import DocumentKind
-from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.evaluation.metrics import RetrievalMetrics
 from mvadapter.files import write_text
-from mvadapter.seals import sealed_text, unsealed
+from mvadapter.seals import read_sealed_table, sealed_text, settings_of
+from mvadapter.settings import check_range
 
 Direction: TypeAlias = Literal["text_to_video", "video_to_text"]
 DIRECTIONS: tuple[Direction, ...] = ("text_to_video", "video_to_text")
@@ -38,8 +35,7 @@ class Trained:
 
     def __post_init__(self) -> None:
         for name in ("best_epoch", "num_steps", "num_threads", "adapter_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 1)
         _check_finite(self.metrics)
 
 
@@ -97,9 +93,10 @@ class Cost:
     """Embedded without gradients, without decoding."""
 
     def __post_init__(self) -> None:
-        for name in ("seconds_per_step", "peak_bytes", "videos_per_second"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+        check_range("peak_bytes", self.peak_bytes, 0)
+        for name in ("seconds_per_step", "videos_per_second"):
+            check_range(name, getattr(self, name), 0)
+            _check_finite({name: getattr(self, name)})
 
 
 def _check_finite(values: Mapping[str, float], prefix: str = "") -> None:
@@ -151,11 +148,6 @@ _KIND = DocumentKind(
     expected="the result of a run (JSON)",
     advice="delete it to repeat that run",
 )
-# pydantic ignores keys that it does not know, which here are those of the other part.
-_PROVENANCE = TypeAdapter(Provenance)
-_TRAINING: TypeAdapter[Trained | Diverged] = TypeAdapter(Trained | Diverged)
-_TEST = TypeAdapter(Measured)
-_COST = TypeAdapter(Cost)
 
 
 def read_training(path: Path) -> JobResult[Trained | Diverged]:
@@ -164,7 +156,7 @@ def read_training(path: Path) -> JobResult[Trained | Diverged]:
     Raises:
         TrainingError: The file is damaged, or from a version that wrote something else.
     """
-    return _read(path, _TRAINING.validate_json)
+    return _read(path, lambda table: Diverged if "failed" in table else Trained)
 
 
 def read_test(path: Path) -> JobResult[Measured]:
@@ -173,7 +165,7 @@ def read_test(path: Path) -> JobResult[Measured]:
     Raises:
         TrainingError: The file is damaged, or from a version that wrote something else.
     """
-    return _read(path, _TEST.validate_json)
+    return _read(path, lambda _: Measured)
 
 
 def read_cost(path: Path) -> JobResult[Cost]:
@@ -182,25 +174,14 @@ def read_cost(path: Path) -> JobResult[Cost]:
     Raises:
         TrainingError: The file is damaged, or from a version that wrote something else.
     """
-    return _read(path, _COST.validate_json)
+    return _read(path, lambda _: Cost)
 
 
-def _read(path: Path, validate: Callable[..., Result]) -> JobResult[Result]:
-    try:
-        text = json.dumps(unsealed(read_json_object(path, _KIND), str(path)))
-    except ConfigError as error:
-        raise TrainingError(f"{error}; {_KIND.advice}") from error
-    try:
-        provenance = _PROVENANCE.validate_json(text, strict=True)
-        return JobResult(provenance=provenance, found=validate(text, strict=True))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "value_error":
-            problem = f"{first['ctx']['error']}; {_KIND.advice}"
-        else:
-            key = ".".join(map(str, first["loc"]))
-            problem = (
-                f"written by another version of mvadapter ({key}: {first['msg'].lower()}); choose "
-                f"another folder"
-            )
-        raise TrainingError(f"{path}: {problem}") from error
+def _read(path: Path, choose: Callable[[Mapping[str, Any]], type[Result]]) -> JobResult[Result]:
+    table = read_sealed_table(path, _KIND)
+    names = {field.name for field in dataclasses.fields(Provenance)}
+    origin = {key: table.pop(key) for key in names & table.keys()}
+    return JobResult(
+        provenance=settings_of(Provenance, origin, path, _KIND),
+        found=settings_of(choose(table), table, path, _KIND),
+    )

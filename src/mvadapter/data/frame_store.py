@@ -29,8 +29,10 @@ from pydantic import TypeAdapter
 from mvadapter.backbone.recipes import Resize
 from mvadapter.data.frames import FrameBytes, FrameSettings
 from mvadapter.data.records import Record
+from mvadapter.documents.text import DocumentKind
 from mvadapter.errors import ConfigError, DataError, VideoError
 from mvadapter.files import atomic_write, locked
+from mvadapter.settings import check_range, plain_value
 from mvadapter.storage import make_folder
 from mvadapter.video.sample import Sampling
 from mvadapter.workers import map_in_order
@@ -70,8 +72,8 @@ class _Entry:
     """Of the stored images, one after the other."""
 
     def __post_init__(self) -> None:
-        if self.row < 0 or self.size_bytes < 0:
-            raise ConfigError(f"row and size_bytes must be at least 0, got {self}")
+        check_range("row", self.row, 0)
+        check_range("size_bytes", self.size_bytes, 0)
 
     @property
     def key(self) -> _Key:
@@ -171,16 +173,23 @@ class FrameStore:
 
     def _shard(self, name: str) -> pyarrow.Table | None:
         if name not in self._shards:
-            try:
-                # Rows are copied out of the mapped file when they are asked for.
-                with pyarrow.memory_map(str(self.folder / name)) as file:
-                    shard = pyarrow.ipc.open_file(file).read_all()
-                # Damaged offsets would otherwise be followed out of the file.
-                shard.validate(full=True)
-            except (pyarrow.ArrowException, OSError):
-                shard = None
-            self._shards[name] = shard
+            self._shards[name] = self._read_shard(self.folder / name)
         return self._shards[name]
+
+    @staticmethod
+    def _read_shard(path: Path) -> pyarrow.Table | None:
+        # A pipe would be waited for.
+        if not path.is_file():
+            return None
+        try:
+            # Rows are copied out of the mapped file when they are asked for.
+            with pyarrow.memory_map(str(path)) as file:
+                shard = pyarrow.ipc.open_file(file).read_all()
+            # Damaged offsets would otherwise be followed out of the file.
+            shard.validate(full=True)
+        except (pyarrow.ArrowException, OSError):
+            return None
+        return shard
 
 
 class _ShardWriter:
@@ -373,18 +382,21 @@ def _rows_digest(rows: Sequence[Mapping[str, object]]) -> bytes:
 def _read_index(path: Path) -> dict[_Key, _Entry]:
     if not path.is_file():
         return {}
+    kind = DocumentKind(
+        error=DataError,
+        expected="the index of stored frames (Parquet)",
+        advice=f"delete {path.parent} and run 'mvadapter data prepare --frames' again",
+    )
     try:
         index = pyarrow.parquet.read_table(path)
         rows = index.to_pylist()
-        entries = _ENTRIES.validate_json(json.dumps(rows), strict=True)
-        # An earlier version wrote none.
-        written = (index.schema.metadata or {}).get(_DIGEST)
-        if written is not None and written != _rows_digest(rows):
-            raise ValueError("its sha256 is another")  # noqa: TRY301 - as any other damage
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path}: the index of stored frames cannot be read ({reason}); delete {path.parent} "
-            f"and run 'mvadapter data prepare --frames' again"
-        ) from error
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise kind.fault(path, f"the index of stored frames cannot be read ({reason})") from error
+    try:
+        entries = plain_value(_ENTRIES.validate_json, rows, str(path))
+    except ConfigError as error:
+        raise kind.error(f"{error}; {kind.advice}") from error
+    if (index.schema.metadata or {}).get(_DIGEST) != _rows_digest(rows):
+        raise kind.fault(path, "is damaged (its sha256 is missing or another)")
     return {entry.key: entry for entry in entries}

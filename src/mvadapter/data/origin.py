@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from mvadapter.documents.text import DocumentKind
-from mvadapter.documents.values import read_json_object
-from mvadapter.errors import ConfigError, DataError
+from mvadapter.errors import DataError
 from mvadapter.files import hash_file, write_text
-from mvadapter.seals import sealed_text, unsealed
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.seals import read_sealed, sealed_text
+from mvadapter.settings import check_range, table_from_settings
 
 ORIGIN_SUFFIX = ".origin.json"
 _AGAIN = (
@@ -40,10 +39,7 @@ class Origin:
     def __post_init__(self) -> None:
         for split, videos in self.missing.items():
             for video, num_captions in videos.items():
-                if num_captions < 0:
-                    raise ConfigError(
-                        f"missing.{split}.{video} must be at least 0, got {num_captions}"
-                    )
+                check_range(f"missing.{split}.{video}", num_captions, 0)
 
 
 def read_origin(table: Path) -> Origin | None:
@@ -55,11 +51,7 @@ def read_origin(table: Path) -> Origin | None:
     path = _beside(table)
     if not (path.exists() and table.is_file()):
         return None
-    try:
-        parsed = unsealed(read_json_object(path, _KIND), str(path))
-        origin = settings_from_table(Origin, parsed, str(path))
-    except ConfigError as error:
-        raise DataError(f"{error}; {_AGAIN}") from error
+    origin = read_sealed(path, _KIND, Origin)
     if origin.table_sha256 != hash_file(table):
         raise DataError(f"{path}: belongs to another version of {table.name}; {_AGAIN}")
     return origin

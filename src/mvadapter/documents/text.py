@@ -1,14 +1,16 @@
 """A file in, its text out."""
 
 import codecs
+import hashlib
+import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from os import stat_result
 from pathlib import Path
-from typing import BinaryIO
 
 from mvadapter.errors import MvAdapterError
 
@@ -68,8 +70,18 @@ def read_bytes(path: Path, kind: DocumentKind) -> bytes:
     return check_size(content, path, kind)
 
 
+def hash_document(path: Path, kind: DocumentKind) -> str:
+    """The SHA-256 of an ordinary file's bytes, in hexadecimal.
+
+    Raises:
+        MvAdapterError: The kind's error: it is missing, no ordinary file, or may not be read.
+    """
+    with open_ordinary(path, kind) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
-def open_ordinary(path: Path, kind: DocumentKind) -> Iterator[BinaryIO]:
+def open_ordinary(path: Path, kind: DocumentKind) -> Iterator[BufferedReader]:
     """Open an ordinary file; nothing else is opened, because a pipe would wait for ever.
 
     Raises:
@@ -79,13 +91,30 @@ def open_ordinary(path: Path, kind: DocumentKind) -> Iterator[BinaryIO]:
         raise kind.error(f"{str(path)!r}: no file has a NUL in its name")
     try:
         _check_ordinary(path, path.stat(), kind)
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            # Again, because another file may have come in its place.
+            _check_ordinary(path, os.fstat(file.fileno()), kind)
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise kind.error(f"{path}: no such file; expected {kind.expected}") from error
+    except PermissionError as error:
+        raise kind.error(
+            f"{path}: cannot be read (permission denied); make it readable and try again"
+        ) from error
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise kind.error(f"{path}: cannot be read ({reason}); expected {kind.expected}") from error
+
+
+def is_missing(path: Path) -> bool:
+    """Whether a file is known to be absent; a disk that does not answer is not enough."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def check_size(content: bytes, where: object, kind: DocumentKind) -> bytes:
@@ -152,6 +181,10 @@ def has_lone_surrogate(text: str) -> bool:
     Paths hold such halves where a file name is not valid UTF-8.
     """
     return _SURROGATES.search(text) is not None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_ordinary(path: Path, status: stat_result, kind: DocumentKind) -> None:

@@ -6,8 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from mvadapter.backbone.clip import Backbone
 from mvadapter.data.frames import FrameSettings
-from mvadapter.errors import ConfigError
-from mvadapter.settings import MAX_POSITIONS, check_range
+from mvadapter.settings import MAX_POSITIONS, MIN_TOKENS, check_range
 from mvadapter.shapes import CaptionEmbeddings, FrameMask, VideoEmbeddings, VideoPixels
 from mvadapter.video.sample import Sampling
 
@@ -27,11 +26,7 @@ class Inputs:
 
     def __post_init__(self) -> None:
         check_range("num_frames", self.num_frames, 1, MAX_POSITIONS)
-        if self.max_tokens < 3:
-            raise ConfigError(
-                f"max_tokens must be at least 3 (start, a word, end), got {self.max_tokens}"
-            )
-        check_range("max_tokens", self.max_tokens, 3, MAX_POSITIONS)
+        check_range("max_tokens", self.max_tokens, MIN_TOKENS, MAX_POSITIONS)
 
 
 @runtime_checkable

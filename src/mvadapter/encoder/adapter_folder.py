@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mvadapter.adapters.base import Adapter
@@ -19,13 +17,13 @@ from mvadapter.adapters.build import adapter_config, build_adapter, build_on_met
 from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.fingerprint import differing_parts
 from mvadapter.backbone.source import lasting_name
-from mvadapter.documents.text import DocumentKind
+from mvadapter.documents import tensors as documents
+from mvadapter.documents.text import DocumentKind, hash_document, is_missing
 from mvadapter.documents.values import read_json_object
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError
-from mvadapter.files import hash_file
-from mvadapter.seals import unsealed
+from mvadapter.seals import settings_of, unsealed
 from mvadapter.settings import settings_from_table
 
 CONFIG_FILE = "adapter_config.json"
@@ -34,7 +32,8 @@ CARD_FILE = "README.md"
 FORMAT = 3
 """In format 1, copies of CLIP's weights had the names that transformers gives them; in format 2,
 the record had no digest."""
-_READABLE = (2, FORMAT)
+_LAST_UNSEALED = 2
+_READABLE = (_LAST_UNSEALED, FORMAT)
 FREE_KEYS = ("base_model_name_or_path",)
 """What a person may change in the record: where the CLIP is, which its fingerprint identifies."""
 
@@ -43,6 +42,11 @@ _KIND = DocumentKind(
     error=AdapterFolderError,
     expected="the record of an adapter (JSON)",
     advice="copy the folder again",
+)
+_WEIGHTS = DocumentKind(
+    error=AdapterFolderError,
+    expected="the weights of an adapter (safetensors)",
+    advice="copy the file again",
 )
 
 
@@ -114,15 +118,12 @@ def read_record(folder: str | Path) -> AdapterRecord:
     """
     folder = Path(folder)
     weights = folder / WEIGHTS_FILE
-    try:
-        weights_sha256 = hash_file(weights)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if is_missing(weights):
         raise AdapterFolderError(
             f"{folder}: no adapter here ({WEIGHTS_FILE} is missing); expected a folder that "
             f"'mvadapter train' wrote"
-        ) from error
-    except OSError as error:
-        raise AdapterFolderError(_unreadable(weights, error)) from error
+        )
+    weights_sha256 = hash_document(weights, _WEIGHTS)
     for name in (CONFIG_FILE, f"{CONFIG_FILE}.next"):
         if (folder / name).is_file():
             record = _parse_record(folder / name)
@@ -140,25 +141,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         AdapterFolderError: It is missing, damaged or no safetensors file.
     """
-    try:
-        # safetensors reports every file that it cannot open as one that is not there.
-        with path.open("rb"):
-            pass
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise AdapterFolderError(f"{path}: no such file; expected a safetensors file") from error
-    except OSError as error:
-        raise AdapterFolderError(_unreadable(path, error)) from error
-    except (SafetensorError, ValueError) as error:
-        hint = ""
-        if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
-            hint = (
-                "; PyTorch pickles can run code and are refused: save the tensors with safetensors"
-            )
-        reason = str(error).partition("\n")[0]
-        raise AdapterFolderError(
-            f"{path}: not a complete safetensors file ({reason}){hint}"
-        ) from error
+    return documents.read_tensors(path, _WEIGHTS)[0]
 
 
 def fill(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], where: str) -> None:
@@ -218,19 +201,12 @@ def _parse_record(path: Path) -> AdapterRecord:
             f"{path}: written in format {table['format']!r}, this mvadapter reads {FORMAT}; "
             f"update mvadapter"
         )
-    try:
-        table = unsealed(table, str(path), free=FREE_KEYS)
-        record = settings_from_table(AdapterRecord, table, str(path))
-    except ConfigError as error:
-        raise AdapterFolderError(f"{error}; copy the adapter again") from error
+    has_seal = table.get("format") != _LAST_UNSEALED
+    plain = unsealed(table, path, _KIND, free=FREE_KEYS, has_seal=has_seal)
+    record = settings_of(AdapterRecord, plain, path, _KIND)
     # A CLIP beside the adapter is found wherever both are moved; else names mean what they always
     # do: a folder seen from the working folder, or a hub id.
     beside = path.parent / record.base_model_name_or_path
     if record.base_model_name_or_path != "tiny" and beside.is_dir():
         return replace(record, base_model_name_or_path=lasting_name(str(beside)))
     return record
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    reason = (error.strerror or str(error)).lower()
-    return f"{path}: cannot be read ({reason}); make it readable and try again"

@@ -16,11 +16,18 @@ from torch import Tensor
 from mvadapter.adapters.build import build_adapter
 from mvadapter.adapters.methods.mv_adapter import Depth, MvAdapterConfig, TyingPosition
 from mvadapter.backbone.clip import Backbone
+from mvadapter.documents.tensors import read_tensors
+from mvadapter.documents.text import DocumentKind
 from mvadapter.embedding.inputs import Inputs
-from mvadapter.encoder.adapter_folder import fill, read_tensors
+from mvadapter.encoder.adapter_folder import fill
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import AdapterFolderError, ConfigError, UnknownNameError
 
+_KIND = DocumentKind(
+    error=AdapterFolderError,
+    expected="a checkpoint of the authors' code (safetensors)",
+    advice="save it again",
+)
 _THEIR_POSITIONS = ("down-in", "down-out")
 _IN_BLOCK = re.compile(r"clip\.(visual\.)?transformer\.resblocks\.(\d+)\.(mlp\.adapter\.)?(.+)")
 _ADAPTER_NAMES = {
@@ -98,7 +105,8 @@ def load_authors_checkpoint(
     if isinstance(path_or_tensors, Mapping):
         tensors, where = dict(path_or_tensors), "the given tensors"
     else:
-        tensors, where = read_tensors(Path(path_or_tensors)), str(path_or_tensors)
+        where = str(path_or_tensors)
+        tensors, _ = read_tensors(Path(path_or_tensors), _KIND)
     position = _read_position(tensors, tying_position, where)
     ours: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

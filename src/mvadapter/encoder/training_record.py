@@ -7,6 +7,7 @@ from typing import Any
 from mvadapter.backbone.precision import Precision
 from mvadapter.data.splits import SplitSettings
 from mvadapter.errors import ConfigError
+from mvadapter.settings import check_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,7 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         for name in ("train_records", "missing_videos"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,7 @@ class TrainingRecord:
     """Of that epoch, on what chose it."""
 
     def __post_init__(self) -> None:
-        if self.epoch < 1:
-            raise ConfigError(f"epoch must be at least 1, got {self.epoch}")
+        check_range("epoch", self.epoch, 1)
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise ConfigError(f"metrics.{name} must be a finite number, got {value}")

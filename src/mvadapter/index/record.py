@@ -20,8 +20,8 @@ from mvadapter.encoder.adapter_folder import AdapterRecord
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import write_text
 from mvadapter.index.find import is_gone
-from mvadapter.seals import sealed_text, unsealed
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.seals import sealed_text, settings_of, unsealed
+from mvadapter.settings import table_from_settings
 
 RECORD_FILE = "index.json"
 ADAPTERS_FOLDER = "adapters"
@@ -33,8 +33,9 @@ _KIND = DocumentKind(
     advice="copy the index again or build a new one",
 )
 _FORMAT = 2
-_READABLE = (1, _FORMAT)
+_LAST_UNSEALED = 1
 """In format 1 there were no digests."""
+_READABLE = (_LAST_UNSEALED, _FORMAT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +148,8 @@ def read_index_record(folder: Path) -> IndexRecord:
         )
     table = read_json_object(path, _KIND)
     _refuse_format(table, path)
-    try:
-        record = settings_from_table(IndexRecord, unsealed(table, str(path)), str(path))
-    except ConfigError as error:
-        raise IndexFolderError(f"{error}; {_KIND.advice}") from error
+    plain = unsealed(table, path, _KIND, has_seal=table["format"] > _LAST_UNSEALED)
+    record = settings_of(IndexRecord, plain, path, _KIND)
     if not record.adapters:
         raise IndexFolderError(f"{path}: names no adapter; copy the index again or build a new one")
     return record

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvadapter.documents.text import DocumentKind
-from mvadapter.documents.values import read_json_object
 from mvadapter.errors import ConfigError
 from mvadapter.files import hash_file, write_text
 from mvadapter.index.damage import EMBED_AGAIN, DamagedTableError
-from mvadapter.seals import sealed_text, unsealed
-from mvadapter.settings import settings_from_table, table_from_settings
-
-_KIND = DocumentKind(
-    error=ConfigError,
-    expected="the totals of a table (JSON)",
-    advice="the file is damaged",
-    # The digest is a number of 64 bits without a sign.
-    has_long_integers=True,
-)
+from mvadapter.seals import read_sealed, sealed_text
+from mvadapter.settings import table_from_settings
 
 
 class DamagedTotalsError(DamagedTableError):
     """The totals are damaged; the table itself may be sound."""
+
+
+_KIND = DocumentKind(
+    error=DamagedTotalsError,
+    expected="the totals of a table (JSON)",
+    advice=EMBED_AGAIN,
+    # The digest is a number of 64 bits without a sign.
+    has_long_integers=True,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +54,7 @@ def read_totals(folder: Path, name: str) -> Totals | None:
     path = _path(folder, name)
     if not path.is_file():
         return None
-    try:
-        table = unsealed(read_json_object(path, _KIND), str(path))
-        return settings_from_table(Totals, table, str(path))
-    except (ConfigError, OSError) as error:
-        raise DamagedTotalsError(f"{error}; {EMBED_AGAIN}") from error
+    return read_sealed(path, _KIND, Totals)
 
 
 def check_lists(folder: Path, name: str) -> None:

@@ -19,11 +19,10 @@ import numpy as np
 from mvadapter.data.records import Record
 from mvadapter.data.table import read_table
 from mvadapter.documents.csv_tables import csv_text
-from mvadapter.documents.text import DocumentKind
-from mvadapter.documents.values import read_json_object
+from mvadapter.documents.text import DocumentKind, hash_document
 from mvadapter.errors import ConfigError, DataError
-from mvadapter.files import atomic_write, hash_file, write_text
-from mvadapter.seals import sealed_text, unsealed
+from mvadapter.files import atomic_write, write_text
+from mvadapter.seals import read_sealed_table, sealed_text
 from mvadapter.settings import check_range, table_from_settings
 from mvadapter.synthetic.scenes import Picture
 from mvadapter.synthetic.stories import NEEDS, Need, Part, SyntheticVideo, reverse_caption, stories
@@ -35,7 +34,7 @@ _FRAMES_PER_SECOND = 9
 _MAX_TWINS = 100_000
 _KIND = DocumentKind(
     error=DataError,
-    expected="the settings of drawn videos (JSON)",
+    expected="a file of drawn videos",
     advice="delete it to draw them again",
 )
 
@@ -91,9 +90,9 @@ def is_drawn(folder: Path) -> bool:
 
 def _is_complete(content: dict[str, Any], folder: Path, done: Path) -> bool:
     try:
-        written = unsealed(read_json_object(done, _KIND), str(done))
+        written = read_sealed_table(done, _KIND)
         return written == {"settings": content, "files_sha256": _hash_drawn(folder)}
-    except (ConfigError, DataError, OSError):
+    except DataError:
         return False
 
 
@@ -101,12 +100,12 @@ def _hash_drawn(folder: Path) -> str:
     """A hash of all tables and videos of a drawn dataset.
 
     Raises:
-        OSError: One cannot be read.
+        DataError: One cannot be read.
     """
     digest = hashlib.sha256()
     for part in _PARTS:
         for path in (_table_path(folder, part), *sorted((folder / part).glob("*.mp4"))):
-            digest.update(f"{path.name} {hash_file(path)}\n".encode())
+            digest.update(f"{path.name} {hash_document(path, _KIND)}\n".encode())
     return digest.hexdigest()
 
 

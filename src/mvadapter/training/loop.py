@@ -24,6 +24,7 @@ from mvadapter.data.frame_reader import FoundFrames, FrameReader
 from mvadapter.data.origin import missing_captions
 from mvadapter.data.records import Record, fingerprint
 from mvadapter.data.splits import Parts, split_records
+from mvadapter.documents.text import is_missing
 from mvadapter.embedding.captions import CaptionReport, look_at_captions
 from mvadapter.embedding.records import EmbeddingOptions, embed_records, open_frames
 from mvadapter.encoder.adapter_folder import read_record
@@ -42,8 +43,7 @@ from mvadapter.training.recipe import FREE_SETTINGS, Recipe
 from mvadapter.training.schedule import Schedule
 from mvadapter.training.state import (
     Progress,
-    has_state,
-    read_progress,
+    load_state,
     restore_state,
     save_state,
     state_bytes,
@@ -248,12 +248,12 @@ class _Run:
     def _begin_or_resume(self) -> Progress:
         recipe = self._recipe.as_table()
         data = fingerprint([*self._parts.train, *self._parts.selection])
-        if has_state(self._state_path):
-            progress = read_progress(self._state_path)
+        if not is_missing(self._state_path):
+            progress, tensors = load_state(self._state_path)
             _check_same(progress, recipe, data, self._folder)
             self._check_possible(progress)
             progress.recipe = recipe
-            restore_state(self._state_path, self._parameters, self._optimizer)
+            restore_state(self._state_path, tensors, self._parameters, self._optimizer)
             return progress
         precision = choose_precision(self._recipe.train.precision, self._encoder.backbone.device)
         return Progress(recipe=recipe, data_fingerprint=data, precision=precision)

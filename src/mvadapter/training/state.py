@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mvadapter.backbone.precision import Precision
+from mvadapter.documents.tensors import read_tensors
 from mvadapter.documents.text import DocumentKind
 from mvadapter.documents.values import check_object, parse_json
 from mvadapter.errors import ConfigError, TrainingError
 from mvadapter.files import atomic_write
-from mvadapter.settings import settings_from_table, table_from_settings
+from mvadapter.seals import settings_of
+from mvadapter.settings import check_range, table_from_settings
 
 _RANDOM_STATE = "random_state"
 _PROGRESS = "progress"
 _DIGEST = "sha256"
-_KIND = DocumentKind(error=ConfigError, expected="the state of a run", advice="the file is damaged")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,8 +44,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         for name in ("step", "best_epoch"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+            check_range(name, getattr(self, name), 0)
         for name, value in self.best_metrics.items():
             if not math.isfinite(value):
                 raise ConfigError(f"best_metrics.{name} must be a number, got {value}")
@@ -78,47 +77,37 @@ def state_bytes(parameters: Mapping[str, nn.Parameter]) -> int:
     return 3 * sum(parameter.numel() * 4 for parameter in parameters.values())
 
 
-def has_state(path: Path) -> bool:
-    """Whether there is a state.
-
-    Raises:
-        TrainingError: That cannot be seen.
-    """
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise TrainingError(_unreadable(path, error)) from error
-    return True
-
-
-def read_progress(path: Path) -> Progress:
-    """Read where a saved run is.
+def load_state(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    """Read where a saved run is, and the tensors that `restore_state` puts back.
 
     Raises:
         TrainingError: The file is damaged, cannot be read, or is from another version.
     """
-    text = _read(path)[1]
-    try:
-        table = check_object(parse_json(text, path, _KIND), path, _KIND)
-        return settings_from_table(Progress, table, str(path))
-    except ConfigError as error:
-        raise TrainingError(
-            f"{error}; no run writes this, or another version of mvadapter did: delete "
-            f"{path.parent} to start over"
-        ) from error
+    kind = DocumentKind(
+        error=TrainingError,
+        expected="the state of a run (safetensors)",
+        advice=f"restore it from a copy, or delete {path.parent} to start over",
+    )
+    tensors, texts = read_tensors(path, kind)
+    if _DIGEST not in texts or _PROGRESS not in texts:
+        raise kind.fault(path, "another version of mvadapter wrote it")
+    if texts[_DIGEST] != _digest(tensors, texts[_PROGRESS]):
+        raise kind.fault(path, "is damaged (its sha256 is another)")
+    table = check_object(parse_json(texts[_PROGRESS], path, kind), path, kind)
+    return settings_of(Progress, table, path, kind), tensors
 
 
 def restore_state(
-    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Put back what `save_state` wrote.
+    """Put back the tensors of a state.
 
     Raises:
-        TrainingError: The file is damaged, cannot be read, or holds other weights.
+        TrainingError: They belong to other weights.
     """
-    tensors = _read(path)[0]
     try:
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -141,38 +130,6 @@ def restore_state(
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Read the tensors and the progress, and compare them with their digest.
-
-    Raises:
-        TrainingError: The file is damaged, or cannot be read.
-    """
-    try:
-        # safetensors reports every file that it cannot open as one that is not there.
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise TrainingError(_unreadable(path, error)) from error
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise TrainingError(
-            f"{path}: the run's state is damaged ({error}); delete {path.parent} to start over"
-        ) from error
-    if _DIGEST not in metadata or _PROGRESS not in metadata:
-        raise TrainingError(
-            f"{path}: another version of mvadapter wrote it; delete {path.parent} to start over"
-        )
-    if metadata[_DIGEST] != _digest(tensors, metadata[_PROGRESS]):
-        raise TrainingError(
-            f"{path}: the run's state is damaged (its sha256 is another); restore it from a copy, "
-            f"or delete {path.parent} to start over"
-        )
-    return tensors, metadata[_PROGRESS]
-
-
 def _digest(tensors: Mapping[str, Tensor], progress: str) -> str:
     digest = hashlib.sha256(progress.encode())
     for name in sorted(tensors):
@@ -180,11 +137,3 @@ def _digest(tensors: Mapping[str, Tensor], progress: str) -> str:
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    reason = (error.strerror or str(error)).lower()
-    return (
-        f"{path}: the run's state cannot be read ({reason}); it may be sound: make it readable and "
-        f"run the same command again"
-    )

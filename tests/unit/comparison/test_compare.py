@@ -21,6 +21,7 @@ from mvadapter.comparison.results import (
 from mvadapter.comparison.stages import ComparisonOptions
 from mvadapter.errors import ConfigError, DataError, TrainingError, UnknownNameError
 from mvadapter.evaluation.metrics import RetrievalMetrics
+from mvadapter.seals import sealed_text
 
 RECIPE = """
 [data]
@@ -199,7 +200,7 @@ def test_runs_under_another_name_of_the_same_settings_are_not_done_again(recipe,
 
 
 def unsealed(path):
-    """A result as an earlier version wrote it, without its digest."""
+    """A result without its digest."""
     table = json.loads(path.read_text())
     del table["sha256"]
     return table
@@ -209,7 +210,7 @@ def test_every_machine_of_a_run_is_in_the_result(recipe, run, folder):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
     (path,) = folder.rglob("rate-0.001-seed-4/train.json")
-    path.write_text(json.dumps(unsealed(path) | {"machine": "another"}))
+    path.write_text(sealed_text(unsealed(path) | {"machine": "another"}))
 
     result, _ = run(plan, {1e-3: 5})
 
@@ -267,7 +268,7 @@ def test_the_same_data_elsewhere_are_the_same_comparison(recipe):
     )
 
 
-def test_a_result_of_another_version_is_named(recipe, run, folder):
+def test_a_result_without_its_digest_is_named(recipe, run, folder):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
     for path in folder.rglob("train.json"):
@@ -275,7 +276,7 @@ def test_a_result_of_another_version_is_named(recipe, run, folder):
 
     with pytest.raises(
         TrainingError,
-        match=r"train\.json: written by another version of mvadapter \(commit: field required",
+        match=r"train\.json: is damaged, .*sha256 is missing\); delete it to repeat",
     ):
         run(plan, {1e-3: 5})
 
@@ -298,26 +299,6 @@ def test_a_damaged_result_is_named(recipe, run, folder):
         TrainingError, match=r"test\.json: not valid JSON .*; delete it to repeat that"
     ):
         run(plan, {1e-3: 5})
-
-
-def test_results_of_earlier_versions_are_read(recipe, run, folder):
-    plan = read_plan(recipe, {"compare.learning_rates": [1e-3, 1e-2, 1e-1]})
-    scores = {1e-3: 4, 1e-2: 5, 1e-1: 1}
-    expected, _ = run(plan, scores, diverges={(1e-3, 3)})
-    # They wrote the sum of recalls too, and empty fields beside the reason of a diverged run.
-    for path in folder.rglob("test.json"):
-        table = unsealed(path)
-        for metrics in table["metrics"].values():
-            metrics["recall_sum"] = 250.0
-        path.write_text(json.dumps(table))
-    (diverged,) = folder.rglob("rate-0.001-seed-3/train.json")
-    table = unsealed(diverged) | {"metrics": None, "skipped": {}}
-    diverged.write_text(json.dumps(table))
-
-    result, done = run(plan, scores)
-
-    assert not done
-    assert result.summary == expected.summary
 
 
 def test_the_others_are_tested_against_mv_adapter_or_else_the_last(recipe, run, folder):
@@ -348,21 +329,23 @@ def test_a_comparison_is_not_started_twice_in_one_folder(recipe, run, folder):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "problem"),
     [
-        ("best_epoch", -1),
-        ("num_steps", 0),
-        ("num_threads", -2),
-        ("metrics", {"recall": float("nan")}),
+        ("best_epoch", -1, "best_epoch must be at least 1, got -1; delete it"),
+        ("num_steps", 0, "num_steps must be at least 1, got 0; delete it"),
+        ("num_threads", 2.5, "num_threads: input should be a valid integer"),
+        ("metrics", {"recall": float("nan")}, "NaN is no number"),
+        ("commit", None, "commit: input should be a valid string"),
+        ("speed", 3, "setting 'speed' is not known"),
     ],
 )
-def test_a_result_that_cannot_be_is_refused(recipe, run, folder, key, value):
+def test_a_result_that_cannot_be_is_refused(recipe, run, folder, key, value, problem):
     plan = read_plan(recipe, {"compare.learning_rates": [1e-3]})
     run(plan, {1e-3: 5})
     (path,) = folder.rglob("rate-0.001-seed-4/train.json")
-    path.write_text(json.dumps(unsealed(path) | {key: value}))
+    path.write_text(sealed_text(unsealed(path) | {key: value}))
 
-    with pytest.raises(TrainingError, match=r"train\.json: "):
+    with pytest.raises(TrainingError, match=rf"train\.json: {problem}"):
         run(plan, {1e-3: 5})
 
 

@@ -1,7 +1,10 @@
+import os
 import signal
 import subprocess
 import sys
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -234,6 +237,52 @@ def test_a_damaged_index_is_refused(table, records):
 
     with pytest.raises(DataError, match=r"index\.parquet: the index of stored frames cannot be"):
         opened(table)
+
+
+def without_digest(index):
+    return index.replace_schema_metadata(None)
+
+
+def with_a_row_below_zero(index):
+    return pyarrow.Table.from_pylist([row | {"row": -1} for row in index.to_pylist()])
+
+
+def without_shards(index):
+    return index.drop_columns("shard")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (without_digest, "is damaged (its sha256 is missing or another)"),
+        (with_a_row_below_zero, "0: row must be at least 0, got -1"),
+        (without_shards, "0.shard: field required"),
+    ],
+)
+def test_an_index_of_other_rows_is_refused_in_one_line(table, records, change, problem):
+    store(table, records)
+    path = stored_folders(table)[SETTINGS] / "index.parquet"
+    pyarrow.parquet.write_table(change(pyarrow.parquet.read_table(path)), path)
+
+    with pytest.raises(DataError) as caught:
+        opened(table)
+
+    message = str(caught.value)
+    assert message.startswith(f"{path}: {problem}")
+    assert message.endswith(
+        f"; delete {path.parent} and run 'mvadapter data prepare --frames' again"
+    )
+    assert "\n" not in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_instead_of_frames_is_not_waited_for(table, records):
+    store(table, records)
+    path = stored_folders(table)[SETTINGS] / "000000.arrow"
+    path.unlink()
+    os.mkfifo(path)
+
+    assert opened(table).frames(records[0]) is None
 
 
 def test_a_table_without_stored_frames_has_none(table):

@@ -1,4 +1,3 @@
-import json
 import os
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from mvadapter.data.origin import Origin, missing_captions, read_origin, write_o
 from mvadapter.data.table import read_table
 from mvadapter.errors import DataError
 from mvadapter.files import hash_file
+from mvadapter.seals import sealed_text
 
 
 @pytest.fixture
@@ -77,8 +77,9 @@ def test_an_origin_that_is_a_pipe_is_refused(table):
     [
         ("{", "not valid JSON"),
         ("[]", "expected a JSON object, got a list"),
-        ("{}", "dataset: field required"),
-        (json.dumps({"dataset": 3}), "dataset: input should be a valid string"),
+        ("{}", r"is damaged, .*\(its sha256 is missing\)"),
+        (sealed_text({}), "dataset: field required"),
+        (sealed_text({"dataset": 3}), "dataset: input should be a valid string"),
     ],
 )
 def test_a_damaged_origin_is_refused(table, text, problem):

@@ -83,7 +83,7 @@ def make_loop(path):
         (make_folder, "is a folder; expected a list"),
         (make_nothing, "no such file; expected a list"),
         (make_loop, r"cannot be read \(.*\); expected a list"),
-        (make_closed_file, r"cannot be read \(permission denied\); expected a list"),
+        (make_closed_file, r"cannot be read \(permission denied\); make it readable"),
     ],
 )
 def test_what_is_no_ordinary_file_is_refused_and_not_opened(tmp_path, make, problem):

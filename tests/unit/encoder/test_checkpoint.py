@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ from mvadapter import (
 )
 from mvadapter.encoder import checkpoint
 from mvadapter.encoder.adapter_folder import read_record, read_tensors
+from mvadapter.encoder.authors import load_authors_checkpoint
 from mvadapter.errors import AdapterFolderError
 from mvadapter.files import hash_file
 
@@ -118,6 +120,21 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path):
         load_adapter(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_instead_of_the_weights_is_refused_and_not_waited_for(folder, random_clip):
+    weights = folder / "adapter_model.safetensors"
+    weights.unlink()
+    os.mkfifo(weights)
+
+    for read in (
+        lambda: load_adapter(folder, random_clip),
+        lambda: read_tensors(weights),
+        lambda: load_authors_checkpoint(weights, random_clip),
+    ):
+        with pytest.raises(AdapterFolderError, match="is a pipe, not an ordinary file; expected"):
+            read()
+
+
 def test_weights_from_elsewhere_are_refused(folder):
     save_file({"video.0.up.weight": torch.zeros(1)}, folder / "adapter_model.safetensors")
 
@@ -153,9 +170,7 @@ def test_a_record_from_before_the_names_changed_is_refused_with_what_to_do(folde
 def test_a_setting_nobody_knows_is_refused(folder, random_clip):
     record = json.loads((folder / "adapter_config.json").read_text())
     record["settings"]["bottleneck_widht"] = 8
-    # As an earlier version wrote it, without a digest.
-    del record["sha256"]
-    (folder / "adapter_config.json").write_text(json.dumps(record))
+    rewrite_record(folder, settings=record["settings"])
 
     with pytest.raises(AdapterFolderError, match="did you mean|Did you mean 'bottleneck_width'"):
         load_adapter(folder, random_clip)
@@ -208,6 +223,16 @@ def test_a_changed_setting_is_noticed(folder, random_clip):
     (folder / "adapter_config.json").write_text(json.dumps(record))
 
     with pytest.raises(AdapterFolderError, match="is damaged, or was changed by hand"):
+        load_adapter(folder, random_clip)
+
+
+def test_a_record_that_lost_its_digest_is_refused(folder, random_clip):
+    record = json.loads((folder / "adapter_config.json").read_text())
+    del record["sha256"]
+    record["inputs"]["num_frames"] = 2
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+
+    with pytest.raises(AdapterFolderError, match=r"its sha256 is missing\); copy the folder again"):
         load_adapter(folder, random_clip)
 
 

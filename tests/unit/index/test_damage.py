@@ -17,9 +17,9 @@ from mvadapter.index.damage import reading
 from mvadapter.index.remove import remove_empty_index
 from mvadapter.index.rows import check_rows, table_schema
 from mvadapter.index.segment_table import SegmentTable
+from mvadapter.index.totals import read_totals, write_totals
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.writer import write_lock
-from mvadapter.seals import sealed_text, unsealed
 
 
 @pytest.fixture
@@ -98,10 +98,11 @@ def test_lost_rows_are_noticed(filled, videos):
     table = LanceDBConnection(filled.folder / "vectors").open_table("frozen")
     version = table.version
     table.delete(f"path = '{videos / '1.mp4'}'")
-    totals = filled.folder / "vectors/frozen.totals.json"
-    known = unsealed(json.loads(totals.read_text()), "t")
-    assert known["version"] == version
-    totals.write_text(sealed_text(known | {"version": table.version, "lists_sha256": {}}))
+    vectors = filled.folder / "vectors"
+    known = read_totals(vectors, "frozen")
+    assert known.version == version
+    changed = replace(known, version=table.version, lists_sha256={})
+    write_totals(vectors, "frozen", changed)
 
     with pytest.raises(IndexFolderError, match="some of its vectors were lost"):
         held(filled)

@@ -386,6 +386,7 @@ def test_segments_of_no_length_are_refused(encoder, tmp_path):
         ('{"format": 3}', "written in format 3, this mvadapter reads format 1 and 2; update"),
         ('{"format": 1, "colour": "red"}', "setting 'colour' is not known"),
         ('{"format": 1}', "field required"),
+        ('{"format": 2}', "is damaged, or was changed by hand (its sha256 is missing); copy"),
         (
             '{"format": 1, "mvadapter_version": "1", "backbone_name": "tiny",'
             ' "backbone_fingerprint": "0", "max_segment_seconds": 8.0}',

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def test_a_damaged_state_says_what_to_delete(recipe, records, tmp_path):
     train_recipe(recipe, records, tmp_path)
     (tmp_path / "run" / "state.safetensors").write_bytes(b"no")
 
-    with pytest.raises(TrainingError, match=r"the run's state is damaged .* to start over"):
+    with pytest.raises(TrainingError, match=r"not a complete safetensors file .* to start over"):
         train_recipe(recipe, records, tmp_path)
 
 
@@ -227,21 +228,35 @@ def test_a_state_that_no_run_can_be_in_is_refused(recipe, records, tmp_path, cha
 def test_a_state_that_cannot_be_read_is_not_called_missing(recipe, records, tmp_path, monkeypatch):
     train_recipe(recipe, records, tmp_path)
     state = tmp_path / "run" / "state.safetensors"
-    opened = Path.open
+    opened = os.open
 
-    def closed(self, *arguments, **options):
+    def closed(path, *arguments, **options):
         # As for a file without permission, which root may read all the same.
-        if self == state:
-            raise PermissionError(13, "Permission denied", str(self))
-        return opened(self, *arguments, **options)
+        if path == str(state):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", closed)
+    monkeypatch.setattr(os, "open", closed)
 
     with pytest.raises(TrainingError, match=r"cannot be read \(permission denied\)") as caught:
         train_recipe(recipe, records, tmp_path)
 
     assert "delete" not in str(caught.value)
-    assert "make it readable and run the same command again" in str(caught.value)
+    assert "make it readable and try again" in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_instead_of_the_state_is_refused_and_not_waited_for(recipe, records, tmp_path):
+    train_recipe(recipe, records, tmp_path)
+    state = tmp_path / "run" / "state.safetensors"
+    state.unlink()
+    os.mkfifo(state)
+
+    with pytest.raises(
+        TrainingError,
+        match=r"state\.safetensors: is a pipe, not an ordinary file; expected the state",
+    ):
+        train_recipe(recipe, records, tmp_path)
 
 
 def test_a_finished_run_without_its_adapter_is_refused(recipe, records, tmp_path):
