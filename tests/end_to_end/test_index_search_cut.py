@@ -295,6 +295,6 @@ def test_verify_finds_what_is_damaged_and_index_repairs_it(random_clip_folder, t
     assert len(json.loads(damaged.stdout)["damaged"]) == 1
     assert searched.returncode == 2
     assert data.name in searched.stderr
-    assert repaired.returncode == 0
+    assert repaired.returncode == 1
     assert "repaired " in repaired.stderr
     assert run_command("verify", index).returncode == 0

@@ -68,7 +68,7 @@ def index_videos(
         console.print_json(report.to_dict())
     else:
         _print_report(index, report)
-    if report.skipped or report.incomplete or report.missing:
+    if report.skipped or report.incomplete or report.missing or report.repaired:
         raise typer.Exit(1)
 
 

@@ -73,9 +73,31 @@ def find_changes(
     )
 
 
-def still_matters(source: str, indexed: Iterable[str]) -> bool:
-    """Whether a file or folder exists, or at least something from it is indexed."""
-    return not is_gone(source) or any(is_in(path, source) for path in indexed)
+def lasting_sources(
+    recorded: Collection[str],
+    given: Collection[str],
+    known: Collection[str],
+    leaving: Collection[str],
+) -> list[str]:
+    """The files and folders to record as added, sorted.
+
+    One that is gone is forgotten only when its last video leaves the index: its entries may have
+    been damaged and lost while its disk is not mounted.
+
+    Args:
+        recorded: Those of earlier calls.
+        given: Those of this one.
+        known: Paths of the indexed videos.
+        leaving: Those of them that were moved or deleted.
+    """
+    staying = set(known) - set(leaving)
+    return sorted(
+        source
+        for source in {*recorded, *given}
+        if not is_gone(source)
+        or any(is_in(path, source) for path in staying)
+        or (source in recorded and not any(is_in(path, source) for path in leaving))
+    )
 
 
 def _moved(new: Iterable[FileState], known: Mapping[str, FileState]) -> dict[str, FileState]:

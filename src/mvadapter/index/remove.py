@@ -15,6 +15,7 @@ from mvadapter.index.record import (
     VECTORS_FOLDER,
     read_index_record,
 )
+from mvadapter.index.repair import open_sound
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.writer import write_lock
 
@@ -44,7 +45,7 @@ def remove_videos(folder: Path, paths: AnyPath | Iterable[AnyPath]) -> RemoveRep
     places = absolute_paths(paths)
     with write_lock(folder):
         record = read_index_record(folder)
-        tables = {name: SegmentTable(folder / VECTORS_FOLDER, name) for name in record.adapters}
+        tables = {name: open_sound(folder / VECTORS_FOLDER, name) for name in record.adapters}
         known = {name: table.files().keys() for name, table in tables.items()}
         everything = {*record.sources, *(path for paths in known.values() for path in paths)}
         for place in places:

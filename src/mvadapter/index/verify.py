@@ -85,12 +85,12 @@ def _verify_table(folder: Path, name: str, report: VerifyReport) -> None:
     for path in found.check.damaged:
         reason = f"its vectors in the view {name!r} are damaged; 'mvadapter index' embeds it again"
         _note(report.damaged, Path(path), reason)
-    if found.is_whole is False and not found.check.damaged:
+    if found.is_complete is False and not found.check.damaged:
         _note(report.damaged, place, "rows were lost; 'mvadapter index' embeds them again")
     elif not found.check.has_digests:
         reason = "an earlier version wrote it; only the lengths of vectors were checked, and the "
         _note(report.unverified, place, reason + "next 'mvadapter index' adds digests")
-    elif found.is_whole is None:
+    elif found.is_complete is None:
         reason = "the last writer was interrupted, so that lost rows would not be noticed; "
         _note(report.unverified, place, reason + "'mvadapter index' completes it")
 

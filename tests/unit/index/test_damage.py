@@ -13,13 +13,18 @@ from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import ConfigError, DataError, IndexFolderError
-from mvadapter.index.damage import reading
+from mvadapter.index.damage import DamagedTableError
+from mvadapter.index.lance_errors import reading
 from mvadapter.index.remove import remove_empty_index
 from mvadapter.index.rows import check_rows, table_schema
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.writer import write_lock
 from mvadapter.seals import sealed_text, unsealed
+
+
+class PanicException(BaseException):
+    """What a panic of Rust code is in Python."""
 
 
 @pytest.fixture
@@ -89,19 +94,23 @@ def test_only_the_videos_of_damaged_rows_are_embedded_again(filled, videos):
 
     assert str(problem.path) == harmed
     assert (report.num_added, report.num_unchanged) == (1, 3)
-    assert "the entries of 1 videos are damaged" in report.repaired
+    assert f"the vectors of '{harmed}' are damaged" in report.repaired
     assert len(held(filled)[0]) == 4
 
 
-def test_lost_rows_are_noticed(filled, videos):
-    # As a list of deletions would that came from elsewhere.
-    table = LanceDBConnection(filled.folder / "vectors").open_table("frozen")
+def lose_rows(index, video):
+    """As a list of deletions would that came from elsewhere."""
+    table = LanceDBConnection(index.folder / "vectors").open_table("frozen")
     version = table.version
-    table.delete(f"path = '{videos / '1.mp4'}'")
-    totals = filled.folder / "vectors/frozen.totals.json"
+    table.delete(f"path = '{video}'")
+    totals = index.folder / "vectors/frozen.totals.json"
     known = unsealed(json.loads(totals.read_text()), "t")
     assert known["version"] == version
     totals.write_text(sealed_text(known | {"version": table.version, "lists_sha256": {}}))
+
+
+def test_lost_rows_are_noticed(filled, videos):
+    lose_rows(filled, videos / "1.mp4")
 
     with pytest.raises(IndexFolderError, match="some of its vectors were lost"):
         held(filled)
@@ -119,18 +128,23 @@ def test_an_older_version_of_the_table_is_noticed(filled):
         held(filled)
 
 
-def test_a_table_of_an_earlier_version_is_read_and_gets_digests(filled):
-    before = held(filled)
-    rows = SegmentTable(filled.folder / "vectors", "frozen").read().rows
-    early = table_schema(filled.backbone.dim, is_early=True)
-    database = LanceDBConnection(filled.folder / "vectors")
+def make_early(index):
+    """Turn an index into one of an earlier version."""
+    rows = SegmentTable(index.folder / "vectors", "frozen").read().rows
+    early = table_schema(index.backbone.dim, is_early=True)
+    database = LanceDBConnection(index.folder / "vectors")
     database.drop_table("frozen")
     database.create_table("frozen", rows.select(early.names), schema=early)
-    (filled.folder / "vectors/frozen.totals.json").unlink()
-    record = json.loads((filled.folder / "index.json").read_text())
+    (index.folder / "vectors/frozen.totals.json").unlink()
+    record = json.loads((index.folder / "index.json").read_text())
     for key in ("sha256", "views", "backbone_parts"):
         del record[key]
-    (filled.folder / "index.json").write_text(json.dumps(record | {"format": 1}))
+    (index.folder / "index.json").write_text(json.dumps(record | {"format": 1}))
+
+
+def test_a_table_of_an_earlier_version_is_read_and_gets_digests(filled):
+    before = held(filled)
+    make_early(filled)
 
     paths, vectors = held(filled)
     report = filled.verify()
@@ -246,6 +260,12 @@ def test_segments_of_an_impossible_length_are_refused(encoder, tmp_path, seconds
         (MemoryError("too little"), MemoryError),
         (RuntimeError("cannot be read by this version of Lance, please upgrade"), IndexFolderError),
         (RuntimeError("Permission denied (os error 13)"), IndexFolderError),
+        (
+            RuntimeError("failed to spawn thread: Os { code: 11, kind: WouldBlock }"),
+            IndexFolderError,
+        ),
+        (OSError("too much at once"), IndexFolderError),
+        (PanicException("called `Option::unwrap()` on a `None` value"), IndexFolderError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
@@ -258,7 +278,121 @@ def test_what_is_no_damage_removes_nothing(filled, monkeypatch, error, expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(SegmentTable, "read", fail)
-        with pytest.raises(expected):
+        with pytest.raises(expected) as caught:
             filled.add()
 
+    assert not isinstance(caught.value, DamagedTableError)
     assert held(filled)[0] == before[0]
+
+
+def test_data_that_lance_cannot_read_is_damaged_where_its_bytes_have_changed(filled):
+    data = newest(filled, "data/*.lance")
+    data.write_bytes(data.read_bytes()[:-1000] + bytes(900) + data.read_bytes()[-100:])
+
+    with (
+        pytest.raises(DamagedTableError, match=data.name),
+        reading(filled.folder / "vectors", "frozen"),
+    ):
+        raise RuntimeError("invalid page")
+
+
+@pytest.mark.parametrize("place", ["gone", "empty"])
+def test_a_repair_forgets_no_folder_that_is_not_mounted(index, videos, tmp_path, place):
+    (tmp_path / "nas").mkdir()
+    for number in (2, 3):
+        (videos / f"{number}.mp4").rename(tmp_path / f"nas/{number}.mp4")
+    index.add([videos, tmp_path / "nas"])
+    (tmp_path / "nas").rename(tmp_path / "away")
+    if place == "empty":
+        (tmp_path / "nas").mkdir()
+    for manifest in index.folder.rglob("_versions/*.manifest"):
+        cut_short(manifest)
+
+    report = index.add(videos)
+    later = index.add()
+
+    assert report.repaired is not None
+    assert (report.num_added, report.num_videos) == (2, 2)
+    if place == "gone":
+        assert "'mvadapter remove' drops it" in later.skipped[0].reason
+    else:
+        (tmp_path / "nas").rmdir()
+    (tmp_path / "away").rename(tmp_path / "nas")
+    assert index.add().num_added == 2
+    assert len(held(index)[0]) == 4
+
+
+def test_a_repair_keeps_the_videos_that_can_be_read(index, videos, monkeypatch):
+    with monkeypatch.context() as patch:
+        # So each video stays in a file of its own.
+        patch.setattr(SegmentTable, "_optimise", lambda _self: None)
+        for path in sorted(videos.iterdir()):
+            index.add(path)
+    before = held(index)
+    newest(index, "data/*.lance").unlink()
+
+    report = index.add()
+
+    assert report.num_added + report.num_unchanged == 4
+    assert report.num_added < 4
+    assert held(index)[0] == before[0]
+    assert index.verify().is_sound
+    assert not list(index.folder.glob("vectors/*.damaged"))
+
+
+def test_an_interrupted_repair_is_continued_and_keeps_the_damaged_table(filled, monkeypatch):
+    newest(filled, "data/*.lance").unlink()
+
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    for method in ("create_again", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(SegmentTable, method, stop)
+            with pytest.raises(KeyboardInterrupt):
+                filled.add()
+    assert list(filled.folder.glob("vectors/*.damaged"))
+
+    report = filled.add()
+
+    assert "its last repair was interrupted" in report.repaired
+    assert (report.num_added, len(held(filled)[0])) == (4, 4)
+    assert not list(filled.folder.glob("vectors/*.damaged"))
+    assert filled.add().repaired is None
+
+
+def test_a_repair_that_was_stopped_between_two_tables_is_done_again(filled):
+    newest(filled, "data/*.lance").unlink()
+    table = filled.folder / "vectors/frozen.lance"
+    table.rename(table.with_name("frozen.lance.damaged"))
+
+    assert filled.add().num_added == 4
+    assert len(held(filled)[0]) == 4
+
+
+def test_nothing_is_removed_from_a_damaged_index(filled, videos):
+    newest(filled, "data/*.lance").unlink()
+
+    with pytest.raises(DamagedTableError, match="run 'mvadapter index'"):
+        filled.remove(videos / "0.mp4")
+
+    assert filled.add().num_added == 4
+    assert filled.remove(videos / "0.mp4").num_videos == 1
+
+
+def test_nothing_is_removed_where_rows_were_lost(filled, videos):
+    lose_rows(filled, videos / "1.mp4")
+
+    with pytest.raises(DamagedTableError, match="some of its vectors were lost"):
+        filled.remove(videos / "0.mp4")
+
+    assert not filled.verify().is_sound
+
+
+def test_videos_are_removed_from_an_index_of_an_earlier_version(filled, videos):
+    make_early(filled)
+
+    assert filled.remove(videos / "0.mp4").num_videos == 1
+
+    assert len(held(filled)[0]) == 3
+    assert filled.verify().is_sound
