@@ -65,7 +65,8 @@ class AddReport:
     incomplete: tuple[FileProblem, ...]
     """Videos of which some segments could not be read, and why; their others were indexed."""
     remarks: tuple[FileProblem, ...]
-    """Videos whose times are unusual, and how they were read; nothing of them is missing."""
+    """Videos whose times are unusual, and how they were read, and indexed ones that are not looked
+    for any more; nothing of them is missing."""
     num_videos: int
     """Videos in the view afterwards."""
     num_segments: int
@@ -171,7 +172,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
                 sorted((*(_with_advice(p, record) for p in changes.problems), *tally.skipped))
             ),
             incomplete=tuple(sorted(tally.incomplete)),
-            remarks=tuple(sorted(tally.remarks)),
+            remarks=tuple(sorted((*changes.left_out, *tally.remarks))),
             num_videos=len(table.files()),
             num_segments=len(table),
         )
