@@ -51,8 +51,8 @@ def remove_videos(folder: Path, paths: AnyPath | Iterable[AnyPath]) -> RemoveRep
         for place in places:
             if not any(is_in(path, place) for path in everything):
                 raise DataError(
-                    f"{place}: nothing of this index is there; 'search' lists paths as it knows "
-                    f"them"
+                    f"{place}: nothing of this index is there; give a path as 'mvadapter search "
+                    f"--json' prints it, or a folder above it"
                 )
         leaving = {
             name: [path for path in paths if any(is_in(path, place) for place in places)]

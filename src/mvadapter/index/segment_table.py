@@ -17,6 +17,7 @@ from lancedb.db import LanceDBConnection
 
 from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.errors import IndexFolderError
+from mvadapter.index.counting import counted
 from mvadapter.index.damage import DamagedTableError
 from mvadapter.index.find import FileState
 from mvadapter.index.lance_errors import reading
@@ -70,7 +71,7 @@ class CheckedRows:
         """What is wrong; None if nothing is known to be."""
         if damaged := self.check.damaged:
             num = len(damaged) - 1
-            others = f" and {num} other video{'s' if num > 1 else ''}" if num else ""
+            others = f" and {counted(num, 'other video')}" if num else ""
             return f"the vectors of {damaged[0]!r}{others} are damaged"
         if self.is_complete is False:
             return "some of its vectors were lost, or their totals are damaged"

@@ -13,6 +13,7 @@ from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import IndexFolderError
 from mvadapter.files import locked
 from mvadapter.index.changes import find_changes, lasting_sources
+from mvadapter.index.counting import counted
 from mvadapter.index.find import (
     AnyPath,
     FileProblem,
@@ -237,8 +238,8 @@ def _store(
 def _missing(folder: str, num_videos: int) -> FileProblem:
     return FileProblem(
         path=Path(folder),
-        reason=f"has no videos now; its {num_videos} entries stay, in case a disk is not mounted "
-        f"('mvadapter remove' removes them)",
+        reason=f"has no videos now; the index keeps {counted(num_videos, 'video')} of it, in case "
+        f"a disk is not mounted ('mvadapter remove' removes what is gone for good)",
     )
 
 

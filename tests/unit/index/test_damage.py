@@ -114,7 +114,7 @@ def test_lost_rows_are_noticed(filled, videos):
 
     with pytest.raises(IndexFolderError, match="some of its vectors were lost"):
         held(filled)
-    assert "rows were lost" in filled.verify().damaged[0].reason
+    assert "some of its vectors were lost" in filled.verify().damaged[0].reason
 
     assert filled.add().num_added == 1
     assert filled.verify().is_sound
