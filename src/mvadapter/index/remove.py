@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def remove_empty_index(folder: Path) -> None:
         (folder / RECORD_FILE).unlink()
         shutil.rmtree(folder / ADAPTERS_FOLDER)
         shutil.rmtree(folder / VECTORS_FOLDER)
-    (folder / LOCK_FILE).unlink(missing_ok=True)
+        # Windows removes no open file; the folder then stays, and takes a new index.
+        with suppress(PermissionError):
+            (folder / LOCK_FILE).unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
