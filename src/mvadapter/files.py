@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from filelock import lock_descriptor, unlock_descriptor
 
@@ -73,25 +74,41 @@ def locked(path: Path, refusal: MvAdapterError | None) -> Iterator[None]:
     reentrant: a thread that takes it twice waits for itself.
 
     Args:
-        path: The lock file; made where it is missing, and never removed, so that all who want the
-            lock open the same file.
+        path: The lock file; made where it is missing. Only who holds the lock may remove it.
         refusal: The error to raise while another process or thread holds the lock; None waits.
 
     Raises:
         MvAdapterError: Another process or thread holds the lock, and there is a refusal.
         StorageError: The folder cannot be written to.
     """
-    with writing(path):
-        lock = path.open("a")
+    lock = _locked_file(path, refusal)
+    # Its last holder may have removed it after it was opened here.
+    while not _is_at(lock.fileno(), path):
+        lock.close()
+        lock = _locked_file(path, refusal)
     with lock:
-        # Not filelock.FileLock: on Windows it removes the file when it is released, and where a
-        # file system has no locks it falls back on a file that a killed process leaves behind.
-        if not lock_descriptor(lock.fileno(), blocking=refusal is None) and refusal:
-            raise refusal
         try:
             yield
         finally:
             unlock_descriptor(lock.fileno())
+
+
+def _locked_file(path: Path, refusal: MvAdapterError | None) -> TextIO:
+    with writing(path):
+        lock = path.open("a")
+    # Not filelock.FileLock: on Windows it removes the file when it is released, and where a file
+    # system has no locks it falls back on a file that a killed process leaves behind.
+    if not lock_descriptor(lock.fileno(), blocking=refusal is None) and refusal:
+        lock.close()
+        raise refusal
+    return lock
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -5,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from mvadapter import files
 from mvadapter.errors import ConfigError
 from mvadapter.files import atomic_write, locked, write_text
 
@@ -84,6 +86,25 @@ def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
         waiting.result()
 
     assert order == ["first", "second"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch):
+    path, take = tmp_path / "lock", files.lock_descriptor
+
+    def take_after_removal(descriptor, *, blocking):
+        monkeypatch.undo()
+        path.unlink()
+        return take(descriptor, blocking=blocking)
+
+    monkeypatch.setattr(files, "lock_descriptor", take_after_removal)
+
+    with (
+        locked(path, None),
+        pytest.raises(ConfigError, match="taken"),
+        locked(path, TAKEN),
+    ):
+        pass
 
 
 def test_an_error_inside_releases_the_lock(tmp_path):

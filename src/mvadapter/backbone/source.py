@@ -174,6 +174,10 @@ def _cached(name: str, file: str) -> Path | None:
 
 
 def _find(source: str, name: str) -> Path | None:
+    place = Path(source) / name
+    # transformers would take a pipe, a folder or a dangling link for a file that is not there.
+    if Path(source).is_dir() and not place.is_file() and (place.exists() or place.is_symlink()):
+        raise BackboneError(f"{place}: is not an ordinary file; copy the CLIP again")
     path: str | None = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
     return None if path is None else Path(path)
 

@@ -15,6 +15,7 @@ from mvadapter.cli.options import (
     PrecisionOption,
 )
 from mvadapter.errors import ConfigError, DataError
+from mvadapter.index.counting import counted
 
 if TYPE_CHECKING:
     from mvadapter.backbone.clip import Backbone
@@ -68,7 +69,7 @@ def index_videos(
         console.print_json(report.to_dict())
     else:
         _print_report(index, report)
-    if report.skipped or report.incomplete or report.missing:
+    if report.skipped or report.incomplete or report.missing or report.repaired:
         raise typer.Exit(1)
 
 
@@ -171,7 +172,10 @@ def _add(
 
 def _print_report(folder: Path, report: "AddReport") -> None:
     if report.repaired:
-        console.inform(f"repaired {report.repaired}; its videos are embedded again where they are")
+        console.inform(
+            f"repaired {report.repaired}; its videos are embedded again if they are there; run "
+            f"'mvadapter index' again when all disks are mounted"
+        )
     kinds = {
         "skipped": report.skipped,
         "incomplete": report.incomplete,
@@ -193,6 +197,7 @@ def _print_report(folder: Path, report: "AddReport") -> None:
     }
     done = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     console.inform(
-        f"{done or 'no videos found'}; {console.show_path(folder)} has {report.num_videos} "
-        f"videos in {report.num_segments} segments (view {report.view!r})"
+        f"{done or 'no videos found'}; {console.show_path(folder)} has "
+        f"{counted(report.num_videos, 'video')} in {counted(report.num_segments, 'segment')} "
+        f"(view {report.view!r})"
     )

@@ -7,6 +7,7 @@ import typer
 
 from mvadapter.cli import console
 from mvadapter.cli.options import IndexArgument, JsonOption
+from mvadapter.index.counting import counted
 
 
 def remove(
@@ -25,4 +26,5 @@ def remove(
     if as_json:
         console.print_json(report.to_dict())
     else:
-        console.inform(f"{report.num_videos} videos removed from {console.show_path(index)}")
+        removed = counted(report.num_videos, "video")
+        console.inform(f"{removed} removed from {console.show_path(index)}")

@@ -4,6 +4,7 @@ import typer
 
 from mvadapter.cli import console
 from mvadapter.cli.options import IndexArgument, JsonOption
+from mvadapter.index.counting import counted
 
 
 def verify(index: IndexArgument, as_json: JsonOption = False) -> None:
@@ -19,8 +20,9 @@ def verify(index: IndexArgument, as_json: JsonOption = False) -> None:
             for problem in problems:
                 console.inform(f"{kind} {console.show_path(problem.path)}: {problem.reason}")
         console.inform(
-            f"{console.show_path(index)}: {report.num_files} files and {report.num_segments} "
-            f"segments checked, {len(report.damaged) or 'nothing'} damaged"
+            f"{console.show_path(index)}: {counted(report.num_files, 'file')} and "
+            f"{counted(report.num_segments, 'segment')} checked, "
+            f"{len(report.damaged) or 'nothing'} damaged"
         )
     if not report.is_sound:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.values import read_json_object
 from mvadapter.errors import DataError
 from mvadapter.files import hash_file, write_text
 from mvadapter.seals import read_sealed, sealed_text

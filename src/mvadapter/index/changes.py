@@ -1,8 +1,7 @@
 """Files found and files indexed in, what has to change in the index out."""
 
-import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from mvadapter.index.find import (
     FolderScan,
     is_gone,
     is_in,
-    is_video_name,
     same_spelling,
 )
+from mvadapter.video.folder import holds_videos, is_left_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +30,8 @@ class IndexChanges:
     missing: dict[str, int]
     """Folder without videos, or that is not there -> how many indexed videos it had; they stay, for
     its disk may not be mounted."""
+    left_out: tuple[FileProblem, ...]
+    """Indexed videos that stay, but would not be found in their folder now, and what to do."""
     problems: tuple[FileProblem, ...]
     """What cannot be indexed, and why."""
 
@@ -68,14 +69,37 @@ def find_changes(
         moved=moved,
         removed=frozenset(removed),
         missing=missing,
+        left_out=tuple(_left_out(sources, scan, known)),
         # A file that was named and is gone is reported as removed or missing.
         problems=tuple(p for p in scan.problems if str(p.path) not in absent),
     )
 
 
-def still_matters(source: str, indexed: Iterable[str]) -> bool:
-    """Whether a file or folder exists, or at least something from it is indexed."""
-    return not is_gone(source) or any(is_in(path, source) for path in indexed)
+def lasting_sources(
+    recorded: Collection[str],
+    given: Collection[str],
+    known: Collection[str],
+    leaving: Collection[str],
+) -> list[str]:
+    """The files and folders to record as added, sorted.
+
+    One that is gone is forgotten only when its last video leaves the index: its entries may have
+    been damaged and lost while its disk is not mounted.
+
+    Args:
+        recorded: Those of earlier calls.
+        given: Those of this one.
+        known: Paths of the indexed videos.
+        leaving: Those of them that were moved or deleted.
+    """
+    staying = set(known) - set(leaving)
+    return sorted(
+        source
+        for source in {*recorded, *given}
+        if not is_gone(source)
+        or any(is_in(path, source) for path in staying)
+        or (source in recorded and not any(is_in(path, source) for path in leaving))
+    )
 
 
 def _moved(new: Iterable[FileState], known: Mapping[str, FileState]) -> dict[str, FileState]:
@@ -106,10 +130,22 @@ def _still_holds_videos(folder: Path) -> bool:
     The folder of a disk that is not mounted is empty, or holds a note that says so.
     """
     try:
-        with os.scandir(folder) as entries:
-            return any(is_video_name(entry.name) and entry.is_file() for entry in entries)
+        return holds_videos(folder)
     except OSError:
         return False
+
+
+def _left_out(
+    sources: Iterable[str], scan: FolderScan, known: Iterable[str]
+) -> Iterator[FileProblem]:
+    reason = (
+        "is in the index, but is of a kind that is not looked for in folders any more; "
+        "'mvadapter remove' removes it from the index"
+    )
+    for path in known:
+        above = [source for source in sources if path not in scan.files and is_in(path, source)]
+        if above and not is_gone(path) and all(is_left_out(path, source) for source in above):
+            yield FileProblem(path=Path(path), reason=reason)
 
 
 def _missing(absent: Iterable[str], sources: Collection[str], scan: FolderScan) -> dict[str, int]:

@@ -44,8 +44,6 @@ class FolderScan:
 
     files: dict[str, FileState] = field(default_factory=dict)
     """Path -> file, in the order of the walk."""
-    folders: set[str] = field(default_factory=set)
-    """The given paths that are folders."""
     problems: list[FileProblem] = field(default_factory=list)
     """What cannot be read, or cannot be a video."""
 
@@ -59,7 +57,6 @@ def find_videos(paths: Iterable[str]) -> FolderScan:
     for path in paths:
         status = _look_at(path, scan)
         if status is not None and stat.S_ISDIR(status.st_mode):
-            scan.folders.add(path)
             _walk(path, scan)
     return scan
 
@@ -85,11 +82,6 @@ def is_in(path: str, source: str) -> bool:
     """Whether an absolute path is a source or inside one, judged by names."""
     path, source = same_spelling(path), same_spelling(source)
     return path == source or path.startswith(source.rstrip(os.sep) + os.sep)
-
-
-def is_video_name(name: str) -> bool:
-    """Whether a file of this name is looked at when a folder is searched."""
-    return not name.startswith(".") and has_video_suffix(name)
 
 
 def is_gone(path: str) -> bool:

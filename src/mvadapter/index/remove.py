@@ -1,13 +1,14 @@
 """Files and folders in, an index without their videos out."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mvadapter.errors import DataError, IndexFolderError
-from mvadapter.index.find import AnyPath, absolute_paths, is_in
+from mvadapter.index.find import AnyPath, absolute_paths, is_in, same_spelling
 from mvadapter.index.record import (
     ADAPTERS_FOLDER,
     LOCK_FILE,
@@ -15,6 +16,7 @@ from mvadapter.index.record import (
     VECTORS_FOLDER,
     read_index_record,
 )
+from mvadapter.index.repair import open_sound
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.writer import write_lock
 
@@ -44,17 +46,21 @@ def remove_videos(folder: Path, paths: AnyPath | Iterable[AnyPath]) -> RemoveRep
     places = absolute_paths(paths)
     with write_lock(folder):
         record = read_index_record(folder)
-        tables = {name: SegmentTable(folder / VECTORS_FOLDER, name) for name in record.adapters}
+        tables = {name: open_sound(folder / VECTORS_FOLDER, name) for name in record.adapters}
         known = {name: table.files().keys() for name, table in tables.items()}
         everything = {*record.sources, *(path for paths in known.values() for path in paths)}
         for place in places:
-            if not any(is_in(path, place) for path in everything):
+            if not any(_is_meant(path, place, everything) for path in everything):
                 raise DataError(
-                    f"{place}: nothing of this index is there; 'search' lists paths as it knows "
-                    f"them"
+                    f"{place}: nothing of this index is there; give a path as 'mvadapter search "
+                    f"--json' prints it, or a folder above it"
                 )
         leaving = {
-            name: [path for path in paths if any(is_in(path, place) for place in places)]
+            name: [
+                path
+                for path in paths
+                if any(_is_meant(path, place, everything) for place in places)
+            ]
             for name, paths in known.items()
         }
         for name, table in tables.items():
@@ -66,6 +72,13 @@ def remove_videos(folder: Path, paths: AnyPath | Iterable[AnyPath]) -> RemoveRep
         removed={name: len(paths) for name, paths in leaving.items()},
         num_videos=len({path for paths in leaving.values() for path in paths}),
     )
+
+
+def _is_meant(path: str, place: str, everything: Collection[str]) -> bool:
+    """Whether a path is a place or inside it; of two spellings of one name, the exact one."""
+    if place in everything and same_spelling(path) == same_spelling(place):
+        return path == place
+    return is_in(path, place)
 
 
 def remove_empty_index(folder: Path) -> None:
@@ -81,6 +94,8 @@ def remove_empty_index(folder: Path) -> None:
         (folder / RECORD_FILE).unlink()
         shutil.rmtree(folder / ADAPTERS_FOLDER)
         shutil.rmtree(folder / VECTORS_FOLDER)
-    (folder / LOCK_FILE).unlink(missing_ok=True)
+        # Windows removes no open file; the folder then stays, and takes a new index.
+        with suppress(PermissionError):
+            (folder / LOCK_FILE).unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

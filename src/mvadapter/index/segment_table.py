@@ -5,6 +5,7 @@ switches over in one step, so that every reader, also after a crash, sees a vide
 segments or not at all. Each row has a digest, and a file beside the table the sum of all of them.
 """
 
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from lancedb.db import LanceDBConnection
 
 from mvadapter.embedding.files import EmbeddedFile
 from mvadapter.errors import IndexFolderError
-from mvadapter.index.damage import reading, refuse_damaged
+from mvadapter.index.counting import counted
+from mvadapter.index.damage import DamagedTableError
 from mvadapter.index.find import FileState
+from mvadapter.index.lance_errors import reading
 from mvadapter.index.moments import Segments
 from mvadapter.index.rows import (
     RowCheck,
@@ -34,6 +37,7 @@ from mvadapter.index.totals import (
     DamagedTotalsError,
     Totals,
     check_lists,
+    hash_data,
     hash_lists,
     read_totals,
     remove_totals,
@@ -58,14 +62,20 @@ class CheckedRows:
     rows: pa.Table
     check: RowCheck
     version: int
-    is_whole: bool | None
+    is_complete: bool | None
     """Whether all rows are there that were written; None where that is not known, because the last
     writer was interrupted or the table comes from an earlier version."""
 
     @property
-    def is_sound(self) -> bool:
-        """Whether nothing is known to be wrong."""
-        return not self.check.damaged and self.is_whole is not False
+    def problem(self) -> str | None:
+        """What is wrong; None if nothing is known to be."""
+        if damaged := self.check.damaged:
+            num = len(damaged) - 1
+            others = f" and {counted(num, 'other video')}" if num else ""
+            return f"the vectors of {damaged[0]!r}{others} are damaged"
+        if self.is_complete is False:
+            return "some of its vectors were lost, or their totals are damaged"
+        return None
 
 
 class SegmentTable:
@@ -116,6 +126,22 @@ class SegmentTable:
             database.create_table(name, schema=table_schema(dim))
         return cls(folder, name, dim)
 
+    @classmethod
+    def create_again(cls, folder: Path, name: str, rows: pa.Table) -> "SegmentTable":
+        """Make a table of these rows; the old one is kept beside it until `finish`.
+
+        Raises:
+            StorageError: The folder cannot be written to.
+        """
+        place, aside = folder / f"{name}.lance", damaged_copy(folder, name)
+        with reading(folder, name), writing(place, rows.nbytes + _CHANGE_BYTES):
+            if place.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+                place.rename(aside)
+            remove_totals(folder, name)
+            _connect(folder).create_table(name, rows, schema=rows.schema)
+        return cls(folder, name)
+
     @property
     def path(self) -> Path:
         """Where the table is."""
@@ -143,33 +169,48 @@ class SegmentTable:
     def read(self) -> CheckedRows:
         """Read all rows and compare them with their digests."""
         # Before the rows: a writer that ends in between has later totals, not earlier ones.
-        totals, is_whole = None, None
+        totals, is_complete = None, None
         try:
             totals = read_totals(self._folder, self._name)
         except DamagedTotalsError:
-            is_whole = False
+            is_complete = False
         version = self.version
         with self._reading():
             rows = self._table.to_arrow()
         check = check_rows(rows)
         if totals is not None and version < totals.version:
-            is_whole = False
+            is_complete = False
         elif totals is not None and totals.version == version == self.version:
-            with self._reading():
-                now = self._totals(rows, version)
-            # The lists were compared before the table was opened; some may be of other versions.
-            is_whole = (totals.num_segments, totals.digest) == (now.num_segments, now.digest)
-        return CheckedRows(rows=rows, check=check, version=version, is_whole=is_whole)
+            is_complete = (totals.num_segments, totals.digest) == (
+                len(rows),
+                total_digest(rows["digest"].to_numpy()),
+            )
+        return CheckedRows(rows=rows, check=check, version=version, is_complete=is_complete)
+
+    def read_sound(self) -> CheckedRows:
+        """Read all rows.
+
+        Raises:
+            DamagedTableError: Some are damaged or were lost.
+        """
+        found = self.read()
+        if found.problem:
+            raise DamagedTableError(f"{self.path}: {found.problem}")
+        return found
+
+    def read_part(self, first: int, num_rows: int) -> pa.Table:
+        """Read some rows by their place, from the files that hold these."""
+        with self._reading():
+            query = self._table.search().offset(first).limit(num_rows)
+            return query.to_arrow().select(self._table.schema.names)
 
     def segments(self) -> Segments:
         """Read all segments, as arrays that cannot be written to.
 
         Raises:
-            IndexFolderError: Some are damaged.
+            DamagedTableError: Some are damaged or were lost.
         """
-        found = self.read()
-        refuse_damaged(self.path, found.check.damaged, is_whole=found.is_sound)
-        return to_segments(found.rows)
+        return to_segments(self.read_sound().rows)
 
     def replace(
         self, videos: Iterable[tuple[FileState, EmbeddedFile]], known: Collection[str]
@@ -216,21 +257,22 @@ class SegmentTable:
     def finish(self) -> None:
         """Join small files into large ones, and note what the table holds.
 
-        Versions that no process reads any more are deleted.
+        Versions that no process reads any more are deleted, and so is a damaged table that this one
+        replaces.
         """
         self._optimise()
         rows = self._rows(None, ["digest"])
+        version = self.version
         with self._reading():
-            totals = self._totals(rows, self.version)
+            totals = Totals(
+                version=version,
+                num_segments=len(rows),
+                digest=total_digest(rows["digest"].to_numpy()),
+                lists_sha256=hash_lists(self._folder, self._name, version),
+                data_sha256=hash_data(self._folder, self._name),
+            )
         write_totals(self._folder, self._name, totals)
-
-    def _totals(self, rows: pa.Table, version: int) -> Totals:
-        return Totals(
-            version=version,
-            num_segments=len(rows),
-            digest=total_digest(rows["digest"].to_numpy()),
-            lists_sha256=hash_lists(self._folder, self._name, version),
-        )
+        shutil.rmtree(damaged_copy(self._folder, self._name), ignore_errors=True)
 
     def _optimise(self) -> None:
         with self._writing():
@@ -271,6 +313,12 @@ class SegmentTable:
             raise IndexFolderError(f"{self.path}: was removed meanwhile; build the index again")
         with self._reading(), writing(self.path, num_bytes + _CHANGE_BYTES):
             yield
+
+
+def damaged_copy(folder: Path, name: str) -> Path:
+    """Where a damaged table is kept while it is repaired."""
+    # Not the name of any view's table, for those end in ".lance".
+    return folder / f"{name}.lance.damaged"
 
 
 def _connect(folder: Path) -> LanceDBConnection:

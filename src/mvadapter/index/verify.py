@@ -1,11 +1,13 @@
 """An index in, what of it is damaged out; no CLIP is needed for it."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mvadapter.encoder.adapter_folder import WEIGHTS_FILE, read_record, read_tensors
 from mvadapter.errors import MvAdapterError
+from mvadapter.index.damage import EMBED_AGAIN
 from mvadapter.index.find import FileProblem
 from mvadapter.index.record import (
     ADAPTERS_FOLDER,
@@ -15,7 +17,8 @@ from mvadapter.index.record import (
     ViewRecord,
     read_index_record,
 )
-from mvadapter.index.segment_table import SegmentTable
+from mvadapter.index.segment_table import SegmentTable, damaged_copy
+from mvadapter.index.totals import DamagedTotalsError, read_totals
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class VerifyReport:
     """What `VideoIndex.verify` has found."""
 
     num_files: int = 0
-    """Files of the index, the vectors' among them."""
+    """Files that were compared with their digests; the rows of vectors are counted below."""
     num_segments: int = 0
     """Rows that were compared with their digests, in all views."""
     damaged: list[FileProblem] = field(default_factory=list)
@@ -51,8 +54,10 @@ def verify_index(folder: Path) -> VerifyReport:
         IndexFolderError: There is no index, or its record is damaged.
     """
     record = read_index_record(folder)
-    report = VerifyReport(num_files=sum(path.is_file() for path in folder.rglob("*")))
-    if not record.backbone_parts:
+    report = VerifyReport()
+    if record.backbone_parts:
+        report.num_files += 1
+    else:
         _note(report.unverified, folder / RECORD_FILE, "an earlier version wrote it")
     for name in record.adapters:
         _verify_adapter(folder, record, name, report)
@@ -68,6 +73,8 @@ def _verify_adapter(folder: Path, record: IndexRecord, name: str, report: Verify
     except MvAdapterError as error:
         _note(report.damaged, place, str(error))
         return
+    # The weights and the settings.
+    report.num_files += 2 if name in record.views else 1
     if name not in record.views:
         _note(report.unverified, place, "an earlier version wrote it: its settings have no digest")
     elif other := record.views[name].difference(saved):
@@ -75,22 +82,29 @@ def _verify_adapter(folder: Path, record: IndexRecord, name: str, report: Verify
 
 
 def _verify_table(folder: Path, name: str, report: VerifyReport) -> None:
-    place = folder / VECTORS_FOLDER / f"{name}.lance"
+    tables = folder / VECTORS_FOLDER
+    place = tables / f"{name}.lance"
+    if damaged_copy(tables, name).exists():
+        reason = "its last repair was interrupted; 'mvadapter index' completes it"
+        _note(report.damaged, place, reason)
     try:
-        found = SegmentTable(folder / VECTORS_FOLDER, name).read()
+        found = SegmentTable(tables, name).read()
     except MvAdapterError as error:
         _note(report.damaged, place, str(error))
         return
+    with suppress(DamagedTotalsError):
+        totals = read_totals(tables, name)
+        report.num_files += 0 if totals is None else 1 + len(totals.lists_sha256)
     report.num_segments += len(found.rows)
     for path in found.check.damaged:
         reason = f"its vectors in the view {name!r} are damaged; 'mvadapter index' embeds it again"
         _note(report.damaged, Path(path), reason)
-    if found.is_whole is False and not found.check.damaged:
-        _note(report.damaged, place, "rows were lost; 'mvadapter index' embeds them again")
+    if found.is_complete is False and not found.check.damaged:
+        _note(report.damaged, place, f"{found.problem}; {EMBED_AGAIN}")
     elif not found.check.has_digests:
         reason = "an earlier version wrote it; only the lengths of vectors were checked, and the "
         _note(report.unverified, place, reason + "next 'mvadapter index' adds digests")
-    elif found.is_whole is None:
+    elif found.is_complete is None:
         reason = "the last writer was interrupted, so that lost rows would not be noticed; "
         _note(report.unverified, place, reason + "'mvadapter index' completes it")
 

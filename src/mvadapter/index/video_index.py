@@ -16,15 +16,16 @@ from mvadapter.index.reader import IndexView
 from mvadapter.index.record import (
     ADAPTERS_FOLDER,
     RECORD_FILE,
+    VECTORS_FOLDER,
     IndexRecord,
     read_index_record,
 )
 from mvadapter.index.remove import RemoveReport, remove_videos
+from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.verify import VerifyReport, verify_index
 from mvadapter.index.views import (
     load_view_encoder,
     name_of_folder,
-    open_view_table,
     refuse_other_clip,
     store_view,
 )
@@ -128,7 +129,7 @@ class VideoIndex:
         record = read_index_record(self.folder)
         name = record.view_name(name)
         encoder = self._encoder(record, name)
-        table = open_view_table(self.folder, name, encoder)
+        table = SegmentTable(self.folder / VECTORS_FOLDER, name, self.backbone.dim)
         # Before the segments: if both change in between, the next call reads them again.
         state = _written_at(self.folder / RECORD_FILE), table.version
         known_state, view = self._latest_views.get(name, (None, None))

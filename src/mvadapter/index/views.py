@@ -18,7 +18,6 @@ from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord, ViewRecord
-from mvadapter.index.repair import open_repaired
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
@@ -111,22 +110,6 @@ def load_view_encoder(folder: Path, record: IndexRecord, name: str, backbone: Ba
             f"copy the index again, or build a new one"
         )
     return load_adapter(place, backbone)
-
-
-def open_view_table(folder: Path, name: str, encoder: Encoder) -> SegmentTable:
-    """Open the table of a view's segments.
-
-    Raises:
-        IndexFolderError: It is missing, damaged, or of another dim.
-    """
-    return SegmentTable(folder / VECTORS_FOLDER, name, encoder.backbone.dim)
-
-
-def open_repaired_table(
-    folder: Path, name: str, encoder: Encoder
-) -> tuple[SegmentTable, str | None]:
-    """Open the table of a view's segments to write into it; see `open_repaired`."""
-    return open_repaired(folder / VECTORS_FOLDER, name, encoder.backbone.dim)
 
 
 def name_of_folder(adapter: AnyPath) -> str:

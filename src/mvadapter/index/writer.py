@@ -1,25 +1,26 @@
 """Video files in, an index on disk that is up to date with them out."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mvadapter.backbone.clip import Backbone
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.backbone.source import lasting_name
 from mvadapter.embedding.files import EmbeddedFile, embed_files
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import IndexFolderError
 from mvadapter.files import locked
-from mvadapter.index.changes import find_changes, still_matters
+from mvadapter.index.changes import find_changes, lasting_sources
+from mvadapter.index.counting import counted
 from mvadapter.index.find import (
     AnyPath,
     FileProblem,
     FileState,
     absolute_paths,
     find_videos,
+    is_gone,
 )
 from mvadapter.index.record import (
     ADAPTERS_FOLDER,
@@ -29,8 +30,9 @@ from mvadapter.index.record import (
     IndexRecord,
     read_index_record,
 )
+from mvadapter.index.repair import open_repaired
 from mvadapter.index.segment_table import SegmentTable
-from mvadapter.index.views import open_repaired_table, refuse_bad_name, store_view
+from mvadapter.index.views import refuse_bad_name, store_view
 from mvadapter.isolation import Isolation
 from mvadapter.storage import make_folder
 from mvadapter.unfinished import finished_names
@@ -64,7 +66,8 @@ class AddReport:
     incomplete: tuple[FileProblem, ...]
     """Videos of which some segments could not be read, and why; their others were indexed."""
     remarks: tuple[FileProblem, ...]
-    """Videos whose times are unusual, and how they were read; nothing of them is missing."""
+    """Videos whose times are unusual, and how they were read, and indexed ones that are not looked
+    for any more; nothing of them is missing."""
     num_videos: int
     """Videos in the view afterwards."""
     num_segments: int
@@ -130,10 +133,16 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
     with write_lock(folder):
         record = read_index_record(folder)
         sources = record.sources if paths is None else absolute_paths(paths)
-        table, repaired = open_repaired_table(folder, view, encoder)
+        table, repaired = open_repaired(folder / VECTORS_FOLDER, view, encoder.backbone.dim)
+        if repaired:
+            # What was lost may have come from any of them.
+            sources = tuple(dict.fromkeys((*sources, *record.sources)))
         scan, known = find_videos(sources), table.files()
         changes = find_changes(sources, scan, known)
-        _record_sources(folder, record, encoder.backbone, sources, known.keys() - changes.leaving)
+        lasting = lasting_sources(record.sources, sources, known, changes.leaving)
+        # An index of an earlier version has no parts yet.
+        parts = encoder.backbone.fingerprint_parts
+        replace(record, sources=tuple(lasting), backbone_parts=parts).write(folder)
         table.move(changes.moved)
         table.remove(changes.removed)
         files = {file.path: file for file in changes.to_embed}
@@ -160,9 +169,11 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
             num_missing=sum(changes.missing.values()),
             missing=tuple(_missing(folder, num) for folder, num in changes.missing.items()),
             repaired=repaired,
-            skipped=tuple(sorted((*changes.problems, *tally.skipped))),
+            skipped=tuple(
+                sorted((*(_with_advice(p, record) for p in changes.problems), *tally.skipped))
+            ),
             incomplete=tuple(sorted(tally.incomplete)),
-            remarks=tuple(sorted(tally.remarks)),
+            remarks=tuple(sorted((*changes.left_out, *tally.remarks))),
             num_videos=len(table.files()),
             num_segments=len(table),
         )
@@ -227,24 +238,16 @@ def _store(
 def _missing(folder: str, num_videos: int) -> FileProblem:
     return FileProblem(
         path=Path(folder),
-        reason=f"has no videos now; its {num_videos} entries stay, in case a disk is not mounted "
-        f"('mvadapter remove' removes them)",
+        reason=f"has no videos now; the index keeps {counted(num_videos, 'video')} of it, in case "
+        f"a disk is not mounted ('mvadapter remove' removes what is gone for good)",
     )
 
 
-def _record_sources(
-    folder: Path,
-    record: IndexRecord,
-    backbone: Backbone,
-    sources: Iterable[str],
-    indexed: Collection[str],
-) -> None:
-    """Record what was added, without sources that are gone with all their videos."""
-    kept = {*record.sources, *sources}
-    kept = {source for source in kept if still_matters(source, indexed)}
-    # An index of an earlier version has no parts yet.
-    parts = backbone.fingerprint_parts
-    replace(record, sources=tuple(sorted(kept)), backbone_parts=parts).write(folder)
+def _with_advice(problem: FileProblem, record: IndexRecord) -> FileProblem:
+    """Add the way out to what is reported each time."""
+    if str(problem.path) not in record.sources or not is_gone(str(problem.path)):
+        return problem
+    return replace(problem, reason=f"{problem.reason}; 'mvadapter remove' drops it from the index")
 
 
 def _refuse_occupied(folder: Path, *, is_locked: bool = False) -> None:

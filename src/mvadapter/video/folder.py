@@ -53,8 +53,26 @@ def walk_files(root: str, on_error: Callable[[OSError], object]) -> Iterator[str
         folders[:] = sorted(name for name in folders if _is_for_users(name))
         for name in sorted(names):
             path = str(Path(folder, name))
-            if not name.startswith(".") and not _is_source_code(path):
+            if _is_file_for_users(path):
                 yield path
+
+
+def holds_videos(folder: str | Path) -> bool:
+    """Whether there is a video in a folder itself that `walk_files` does not leave out.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return any(
+        has_video_suffix(path) and path.is_file() and _is_file_for_users(str(path))
+        for path in Path(folder).iterdir()
+    )
+
+
+def is_left_out(path: str, root: str) -> bool:
+    """Whether `walk_files` leaves out a file in a folder, or in the folders inside it."""
+    inside = Path(path).parts[len(Path(root).parts) : -1]
+    return not (all(map(_is_for_users, inside)) and _is_file_for_users(path))
 
 
 def has_video_suffix(path: str | Path) -> bool:
@@ -83,6 +101,10 @@ def read_head(path: str | Path) -> bytes:
 
 def _is_for_users(folder: str) -> bool:
     return not folder.startswith(".") and folder.lower() not in _SYSTEM_FOLDERS
+
+
+def _is_file_for_users(path: str) -> bool:
+    return not Path(path).name.startswith(".") and not _is_source_code(path)
 
 
 def _is_source_code(path: str) -> bool:

@@ -9,7 +9,7 @@ from mvadapter.video.part import CODECS_IN_ORDER
 
 # The order of display of these can only be found by decoding.
 _UNKNOWN_ORDER = frozenset({"h264", "hevc", "vvc"})
-# ITU-T H.264, 7.3.1 and B.1: a slice of a picture with which decoding begins anew (type 5).
+# ITU-T H.264, 7.3.1 and B.1: a slice of a picture with which decoding can start (type 5).
 _FIRST_SLICE = re.compile(rb"\x00\x00\x01[\x05\x25\x45\x65]")
 
 
@@ -25,6 +25,6 @@ def lacks_order(file: VideoFile) -> bool:
     return file.is_avi and file.stream.codec_context.codec.canonical_name in _UNKNOWN_ORDER
 
 
-def begins_anew(packet: Packet) -> bool:  # type: ignore[type-arg]  # no generic at run time
+def starts_decoding(packet: Packet) -> bool:  # type: ignore[type-arg]  # no generic at run time
     """Whether nothing after a packet is shown before it, nor before it after it."""
     return _FIRST_SLICE.search(bytes(packet)) is not None

@@ -13,7 +13,7 @@ from av.packet import Packet
 from mvadapter.video.clock import UNSHOWN, Keyframe
 from mvadapter.video.container import VideoFile
 from mvadapter.video.part import Part
-from mvadapter.video.reordered import begins_anew, lacks_order, lacks_times
+from mvadapter.video.reordered import lacks_order, lacks_times, starts_decoding
 from mvadapter.video.timeline import Stretch
 from mvadapter.video.transport import has_gap
 
@@ -118,7 +118,7 @@ def _count_times(file: VideoFile) -> Stretch:
         begin = packet.dts
         if begin is None:
             begin = begins[-1] + file.usual_duration if begins else 0
-        is_first = packet.is_keyframe and begins_anew(packet)
+        is_first = packet.is_keyframe and starts_decoding(packet)
         if is_first and packet.pos is not None:
             clock.keyframes.append(Keyframe(begin, len(begins), packet.pos))
         begins.append(begin)

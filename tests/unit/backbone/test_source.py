@@ -89,3 +89,19 @@ def test_a_hub_that_does_not_answer_is_one_line(monkeypatch, tmp_path, error):
 
     with pytest.raises(BackboneError, match=f"acme/clip: no such folder, and the hub .*{error}"):
         Backbone.load("acme/clip")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "preprocessor_config.json"])
+def test_what_stands_in_place_of_a_file_is_refused(tmp_path, name):
+    folder = Path(shutil.copytree(_TINY, tmp_path / "clip"))
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("nowhere")
+
+    with pytest.raises(BackboneError, match=f"{name}: is not an ordinary file"):
+        Backbone.load(folder)
+
+
+@pytest.mark.parametrize("name", ["a b", "-x", "x" * 97, "acme/clip@main", "", "no\x1b[31m"])
+def test_a_name_that_can_be_no_hub_id_is_one_line(name):
+    with pytest.raises(BackboneError, match="no such folder, and no hub id"):
+        Backbone.load(name)

@@ -210,3 +210,35 @@ def test_a_name_in_another_spelling_of_its_accents_is_the_same_video(tmp_path):
 
     assert changes.moved.keys() == {str(tmp_path / composed)}
     assert changes.to_embed == ()
+
+
+def test_a_folder_with_nothing_but_sources_of_typescript_holds_no_videos(tmp_path):
+    film = touch(tmp_path / "films/film.mp4")
+    _, before = look(tmp_path)
+    film.unlink()
+    touch(tmp_path / "films/index.ts", "export const frames = [];")
+    touch(tmp_path / "films/.hidden.mp4")
+    sources, found = look(tmp_path)
+
+    changes = find_changes(sources, found, before.files)
+
+    assert changes.removed == frozenset()
+    assert changes.missing == {str(tmp_path): 1}
+
+
+@pytest.mark.parametrize("name", ["@eaDir/thumbnail.mp4", ".hidden/film.mp4", "index.ts"])
+def test_indexed_files_that_are_not_looked_for_any_more_are_reported(tmp_path, name):
+    left_out, film = touch(tmp_path / name), touch(tmp_path / "film.mp4")
+    # An earlier version looked for them; so does who names them.
+    _, before = look(left_out, film)
+    sources, found = look(tmp_path)
+
+    changes = find_changes(sources, found, before.files)
+
+    (problem,) = changes.left_out
+    assert problem.path == left_out
+    assert "'mvadapter remove' removes it" in problem.reason
+    assert (changes.num_unchanged, changes.removed, changes.missing) == (1, frozenset(), {})
+    assert not find_changes(
+        [*sources, str(left_out)], look(left_out, film)[1], before.files
+    ).left_out

@@ -1,48 +1,27 @@
 """Damaged indexes: one line that names the file, and `add` repairs what can be repaired."""
 
-import json
-import os
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from lancedb.db import LanceDBConnection
 
+from damaged_index import cut_short, held, largest, lose_rows, make_early
 from mvadapter.embedding.inputs import Inputs
 from mvadapter.encoder.checkpoint import save_adapter
 from mvadapter.encoder.encode import Encoder
-from mvadapter.errors import ConfigError, DataError, IndexFolderError
-from mvadapter.index.damage import reading
-from mvadapter.index.remove import remove_empty_index
-from mvadapter.index.rows import check_rows, table_schema
+from mvadapter.errors import ConfigError, IndexFolderError
+from mvadapter.index import totals
+from mvadapter.index.damage import DamagedTableError
+from mvadapter.index.lance_errors import reading
+from mvadapter.index.rows import check_rows
 from mvadapter.index.segment_table import SegmentTable
-from mvadapter.index.totals import read_totals, write_totals
 from mvadapter.index.video_index import VideoIndex
 from mvadapter.index.writer import write_lock
 
 
-@pytest.fixture
-def filled(index, videos):
-    index.add(videos)
-    return index
-
-
-def held(index):
-    segments = VideoIndex.open(index.folder, backbone=index.backbone).view().segments
-    return segments.paths, segments.vectors.copy()
-
-
-def newest(index, pattern):
-    return max(index.folder.rglob(pattern), key=lambda path: path.stat().st_size)
-
-
 def remove(path):
     path.unlink()
-
-
-def cut_short(path):
-    os.truncate(path, 100)
 
 
 def empty(path):
@@ -70,43 +49,12 @@ def test_a_damaged_file_is_named_and_adding_again_repairs_it(filled, harm, patte
     assert filled.verify().is_sound
 
 
-def test_only_the_videos_of_damaged_rows_are_embedded_again(filled, videos):
-    rows = SegmentTable(filled.folder / "vectors", "frozen").read().rows
-    vectors = rows["vector"].combine_chunks().flatten().to_numpy().copy()
-    vectors.view(np.uint32)[5] ^= 1
-    place = rows.schema.get_field_index("vector")
-    flipped = rows["vector"].combine_chunks().from_arrays(vectors, filled.backbone.dim)
-    harmed = rows["path"][0].as_py()
-    database = LanceDBConnection(filled.folder / "vectors")
-    database.create_table(
-        "frozen", rows.set_column(place, rows.schema.field("vector"), flipped), mode="overwrite"
-    )
-
-    with pytest.raises(IndexFolderError, match=f"the vectors of '{harmed}' are damaged"):
-        held(filled)
-    (problem,) = filled.verify().damaged
-    report = filled.add()
-
-    assert str(problem.path) == harmed
-    assert (report.num_added, report.num_unchanged) == (1, 3)
-    assert "the entries of 1 videos are damaged" in report.repaired
-    assert len(held(filled)[0]) == 4
-
-
 def test_lost_rows_are_noticed(filled, videos):
-    # As a list of deletions would that came from elsewhere.
-    table = LanceDBConnection(filled.folder / "vectors").open_table("frozen")
-    version = table.version
-    table.delete(f"path = '{videos / '1.mp4'}'")
-    vectors = filled.folder / "vectors"
-    known = read_totals(vectors, "frozen")
-    assert known.version == version
-    changed = replace(known, version=table.version, lists_sha256={})
-    write_totals(vectors, "frozen", changed)
+    lose_rows(filled, videos / "1.mp4")
 
     with pytest.raises(IndexFolderError, match="some of its vectors were lost"):
         held(filled)
-    assert "rows were lost" in filled.verify().damaged[0].reason
+    assert "some of its vectors were lost" in filled.verify().damaged[0].reason
 
     assert filled.add().num_added == 1
     assert filled.verify().is_sound
@@ -122,16 +70,7 @@ def test_an_older_version_of_the_table_is_noticed(filled):
 
 def test_a_table_of_an_earlier_version_is_read_and_gets_digests(filled):
     before = held(filled)
-    rows = SegmentTable(filled.folder / "vectors", "frozen").read().rows
-    early = table_schema(filled.backbone.dim, is_early=True)
-    database = LanceDBConnection(filled.folder / "vectors")
-    database.drop_table("frozen")
-    database.create_table("frozen", rows.select(early.names), schema=early)
-    (filled.folder / "vectors/frozen.totals.json").unlink()
-    record = json.loads((filled.folder / "index.json").read_text())
-    for key in ("sha256", "views", "backbone_parts"):
-        del record[key]
-    (filled.folder / "index.json").write_text(json.dumps(record | {"format": 1}))
+    make_early(filled)
 
     paths, vectors = held(filled)
     report = filled.verify()
@@ -173,49 +112,12 @@ def test_an_index_that_is_removed_while_it_is_written_is_one_line(index, videos,
     assert not index.folder.exists()
 
 
-def test_removed_videos_leave_all_views_and_their_folder_is_forgotten(filled, videos):
-    with pytest.raises(DataError, match="nothing of this index is there"):
-        filled.remove([videos / "0.mp4", videos / "none.mp4"])
-
-    one = filled.remove(videos / "0.mp4")
-    assert (one.removed, one.num_videos) == ({"frozen": 1}, 1)
-    assert len(held(filled)[0]) == 3
-    # Its file is still there.
-    assert filled.add().num_added == 1
-
-    assert filled.remove(videos).num_videos == 4
-    assert held(filled)[0] == ()
-    assert filled.add().num_added == 0
-    assert filled.verify().is_sound
-
-
-def test_missing_videos_stay_until_they_are_removed(index, videos, tmp_path):
-    (videos / "nas").mkdir()
-    (videos / "3.mp4").rename(videos / "nas/3.mp4")
-    index.add(videos)
-    shutil.rmtree(videos / "nas")
-
-    report = index.add()
-
-    assert (report.num_removed, report.num_missing, report.num_videos) == (0, 1, 4)
-    (missing,) = report.missing
-    assert missing.path == videos / "nas"
-    assert "'mvadapter remove'" in missing.reason
-    index.remove(videos / "nas")
-    assert index.add().num_missing == 0
-
-
 def test_a_second_writer_hears_of_the_first_and_not_of_an_index(index, encoder):
     with (
         write_lock(index.folder),
         pytest.raises(IndexFolderError, match="another process is writing"),
     ):
         VideoIndex.create(index.folder, encoder)
-
-
-def test_an_index_with_videos_is_not_taken_for_an_empty_one(filled):
-    with pytest.raises(IndexFolderError, match="has videos"):
-        remove_empty_index(filled.folder)
 
 
 def test_settings_of_a_view_that_were_exchanged_are_named(index, encoder, random_clip):
@@ -241,25 +143,41 @@ def test_segments_of_an_impossible_length_are_refused(encoder, tmp_path, seconds
     assert not (tmp_path / "index").exists()
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError("too little"), MemoryError),
-        (RuntimeError("cannot be read by this version of Lance, please upgrade"), IndexFolderError),
-        (RuntimeError("Permission denied (os error 13)"), IndexFolderError),
-        (KeyboardInterrupt(), KeyboardInterrupt),
-    ],
-)
-def test_what_is_no_damage_removes_nothing(filled, monkeypatch, error, expected):
+def test_data_that_lance_cannot_read_is_damaged_where_its_bytes_have_changed(filled):
+    data = largest(filled, "data/*.lance")
+    data.write_bytes(data.read_bytes()[:-1000] + bytes(900) + data.read_bytes()[-100:])
+
+    with (
+        pytest.raises(DamagedTableError, match=data.name),
+        reading(filled.folder / "vectors", "frozen"),
+    ):
+        raise RuntimeError("invalid page")
+
+
+def test_a_list_that_a_writer_removes_while_it_is_compared_is_no_damage(filled, monkeypatch):
+    def fail(path):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
     before = held(filled)
-
-    def fail(_self):
-        with reading(filled.folder / "vectors", "frozen"):
-            raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SegmentTable, "read", fail)
-        with pytest.raises(expected):
-            filled.add()
+    monkeypatch.setattr(totals, "hash_file", fail)
 
     assert held(filled)[0] == before[0]
+
+
+def test_verify_counts_what_it_compares(filled):
+    (filled.folder / "vectors/frozen.lance/notes.txt").write_text("mine")
+
+    report = filled.verify()
+
+    # The record, the adapter's weights and settings, the totals, and the list of the table's files.
+    assert (report.num_files, report.num_segments) == (5, len(filled.view().segments.video))
+
+
+def test_verify_reports_a_repair_that_was_interrupted(filled):
+    (filled.folder / "vectors/frozen.lance.damaged").mkdir()
+
+    (problem,) = filled.verify().damaged
+
+    assert "its last repair was interrupted" in problem.reason
+    filled.add()
+    assert filled.verify().is_sound
