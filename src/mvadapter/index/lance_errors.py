@@ -83,7 +83,7 @@ def _explain(error: BaseException, folder: Path, name: str) -> IndexFolderError:
         )
     reason = textwrap.shorten(_RUST.split(str(error))[0], 160)
     return IndexFolderError(
-        f"{table}: the vectors of {name!r} cannot be read ({reason}), though no damage was found; "
+        f"{table}: the vectors of {name!r} cannot be used ({reason}), though no damage was found; "
         f"run the same command again, and if that does not help, copy the index again, or delete "
         f"this folder and run 'mvadapter index'"
     )

@@ -123,7 +123,10 @@ def check_rows(rows: pa.Table) -> RowCheck:
     if has_digests:
         is_sound &= _digests(rows) == rows["digest"].to_numpy()
     codes = rows["path"].combine_chunks().dictionary_encode()
-    paths, video = codes.dictionary.to_pylist(), codes.indices.to_numpy()
+    paths = [
+        path.decode(errors="replace") for path in codes.dictionary.cast(pa.binary()).to_pylist()
+    ]
+    video = codes.indices.to_numpy()
     segment = rows["segment"].to_numpy()
     counts = np.bincount(video, minlength=len(paths))
     wanted = rows["num_segments"].to_numpy() if has_digests else counts[video]
@@ -175,9 +178,10 @@ def _digests(rows: pa.Table) -> Int[np.ndarray, " segment"]:
         if name != "path":
             numbers[name] = rows[name].to_numpy()
     codes = rows["path"].combine_chunks().dictionary_encode()
+    # As bytes, because damaged ones may be no text.
     paths = [
-        int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "little")
-        for path in codes.dictionary.to_pylist()
+        int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "little")
+        for path in codes.dictionary.cast(pa.binary()).to_pylist()
     ]
     numbers["path"] = np.array(paths, dtype=np.uint64)[codes.indices.to_numpy()]
     words = numbers.view("<u4").reshape(len(rows), _NUMBERS.itemsize // 4)

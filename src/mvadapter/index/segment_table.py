@@ -5,7 +5,6 @@ switches over in one step, so that every reader, also after a crash, sees a vide
 segments or not at all. Each row has a digest, and a file beside the table the sum of all of them.
 """
 
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -111,35 +110,19 @@ class SegmentTable:
             )
 
     @classmethod
-    def create(cls, folder: Path, name: str, dim: int) -> "SegmentTable":
-        """Make an empty table, replacing any of this name; not for two processes at once.
+    def create(cls, folder: Path, name: str, rows: pa.Table) -> "SegmentTable":
+        """Make a table of these rows, replacing any of its name; not for two processes at once.
 
         Raises:
             StorageError: The folder cannot be written to.
         """
         remove_totals(folder, name)
-        with reading(folder, name), writing(folder / f"{name}.lance", _CHANGE_BYTES):
+        with reading(folder, name), writing(folder / f"{name}.lance", rows.nbytes + _CHANGE_BYTES):
             database = _connect(folder)
             # Not mode="overwrite": LanceDB would warn on stderr where there is nothing to
             # overwrite.
             database.drop_table(name, ignore_missing=True)
-            database.create_table(name, schema=table_schema(dim))
-        return cls(folder, name, dim)
-
-    @classmethod
-    def create_again(cls, folder: Path, name: str, rows: pa.Table) -> "SegmentTable":
-        """Make a table of these rows; the old one is kept beside it until `finish`.
-
-        Raises:
-            StorageError: The folder cannot be written to.
-        """
-        place, aside = folder / f"{name}.lance", damaged_copy(folder, name)
-        with reading(folder, name), writing(place, rows.nbytes + _CHANGE_BYTES):
-            if place.exists():
-                shutil.rmtree(aside, ignore_errors=True)
-                place.rename(aside)
-            remove_totals(folder, name)
-            _connect(folder).create_table(name, rows, schema=rows.schema)
+            database.create_table(name, rows, schema=rows.schema)
         return cls(folder, name)
 
     @property
@@ -257,8 +240,7 @@ class SegmentTable:
     def finish(self) -> None:
         """Join small files into large ones, and note what the table holds.
 
-        Versions that no process reads any more are deleted, and so is a damaged table that this one
-        replaces.
+        Versions that no process reads any more are deleted.
         """
         self._optimise()
         rows = self._rows(None, ["digest"])
@@ -272,7 +254,6 @@ class SegmentTable:
                 data_sha256=hash_data(self._folder, self._name),
             )
         write_totals(self._folder, self._name, totals)
-        shutil.rmtree(damaged_copy(self._folder, self._name), ignore_errors=True)
 
     def _optimise(self) -> None:
         with self._writing():
@@ -313,12 +294,6 @@ class SegmentTable:
             raise IndexFolderError(f"{self.path}: was removed meanwhile; build the index again")
         with self._reading(), writing(self.path, num_bytes + _CHANGE_BYTES):
             yield
-
-
-def damaged_copy(folder: Path, name: str) -> Path:
-    """Where a damaged table is kept while it is repaired."""
-    # Not the name of any view's table, for those end in ".lance".
-    return folder / f"{name}.lance.damaged"
 
 
 def _connect(folder: Path) -> LanceDBConnection:

@@ -17,7 +17,8 @@ from mvadapter.index.record import (
     ViewRecord,
     read_index_record,
 )
-from mvadapter.index.segment_table import SegmentTable, damaged_copy
+from mvadapter.index.repair import interrupted_repair
+from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.totals import DamagedTotalsError, read_totals
 
 
@@ -84,9 +85,8 @@ def _verify_adapter(folder: Path, record: IndexRecord, name: str, report: Verify
 def _verify_table(folder: Path, name: str, report: VerifyReport) -> None:
     tables = folder / VECTORS_FOLDER
     place = tables / f"{name}.lance"
-    if damaged_copy(tables, name).exists():
-        reason = "its last repair was interrupted; 'mvadapter index' completes it"
-        _note(report.damaged, place, reason)
+    if problem := interrupted_repair(tables, name):
+        _note(report.damaged, place, f"{problem}; {EMBED_AGAIN}")
     try:
         found = SegmentTable(tables, name).read()
     except MvAdapterError as error:

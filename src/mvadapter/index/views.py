@@ -18,6 +18,7 @@ from mvadapter.encoder.training_record import TrainingRecord
 from mvadapter.errors import AdapterFolderError, ConfigError, IndexFolderError
 from mvadapter.index.find import AnyPath, absolute
 from mvadapter.index.record import ADAPTERS_FOLDER, VECTORS_FOLDER, IndexRecord, ViewRecord
+from mvadapter.index.rows import table_schema
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
@@ -77,7 +78,7 @@ def store_view(
         # An interrupted call may have left a folder here.
         shutil.rmtree(place, ignore_errors=True)
         (aside / name).rename(place)
-    SegmentTable.create(folder / VECTORS_FOLDER, name, backbone.dim)
+    SegmentTable.create(folder / VECTORS_FOLDER, name, table_schema(backbone.dim).empty_table())
     record = replace(
         record,
         adapters={**record.adapters, name: saved.weights_sha256},

@@ -30,7 +30,7 @@ from mvadapter.index.record import (
     IndexRecord,
     read_index_record,
 )
-from mvadapter.index.repair import open_repaired
+from mvadapter.index.repair import finish_repair, open_repaired
 from mvadapter.index.segment_table import SegmentTable
 from mvadapter.index.views import refuse_bad_name, store_view
 from mvadapter.isolation import Isolation
@@ -159,6 +159,7 @@ def add_videos(  # noqa: PLR0913, PLR0917 - what `VideoIndex.add` passes on
                 _store(table, [(files[video.path], video) for video in videos], known)
                 tally.count(videos, on_progress)
         table.finish()
+        finish_repair(table)
         return AddReport(
             view=view,
             num_added=tally.num_added,

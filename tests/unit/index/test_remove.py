@@ -73,3 +73,10 @@ def test_videos_are_removed_from_an_index_of_an_earlier_version(filled, videos):
 
     assert len(held(filled)[0]) == 3
     assert filled.verify().is_sound
+
+
+def test_nothing_is_removed_while_a_repair_is_not_finished(filled, videos):
+    (filled.folder / "vectors/frozen.lance.damaged").mkdir()
+
+    with pytest.raises(DamagedTableError, match="its last repair was interrupted"):
+        filled.remove(videos / "0.mp4")

@@ -119,7 +119,7 @@ def test_an_interrupted_repair_is_continued_and_keeps_the_damaged_table(filled, 
     def stop(*_arguments):
         raise KeyboardInterrupt
 
-    for method in ("create_again", "replace"):
+    for method in ("create", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(SegmentTable, method, stop)
             with pytest.raises(KeyboardInterrupt):
@@ -141,3 +141,19 @@ def test_a_repair_that_was_stopped_between_two_tables_is_done_again(filled):
 
     assert filled.add().num_added == 4
     assert len(held(filled)[0]) == 4
+
+
+def test_a_repair_whose_new_table_was_never_written_is_done_again(index, videos, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentTable, "_optimise", lambda _self: None)
+        for path in sorted(videos.iterdir()):
+            index.add(path)
+    largest(index, "data/*.lance").unlink()
+    table = index.folder / "vectors/frozen.lance"
+    table.rename(table.with_name("frozen.lance.damaged"))
+    (table / "data").mkdir(parents=True)
+
+    report = index.add()
+
+    assert report.num_added < 4
+    assert len(held(index)[0]) == 4

@@ -104,3 +104,11 @@ def test_more_rows_than_are_summed_at_once_have_digests_of_their_own():
 
     assert check_rows(rows).is_sound.all()
     assert np.unique(rows["digest"].to_numpy()).size == num
+
+
+def test_a_path_that_is_no_text_any_more_is_damage(rows):
+    paths = [path.encode() for path in rows["path"].to_pylist()]
+    paths[4] = b"/b\xff.mp4"
+    damaged = pa.array(paths, type=pa.binary()).view(pa.string())
+
+    assert check_rows(changed(rows, "path", damaged)).damaged == ("/b.mp4", "/b\ufffd.mp4")
