@@ -59,7 +59,7 @@ def check_source(source: str) -> None:
     path = Path(source)
     if path.is_file():
         raise BackboneError(f"{source}: is a file; {_EXPECTED}")
-    if path.is_dir():
+    if source and path.is_dir():
         if not (path / "config.json").is_file():
             raise BackboneError(f"{source}: not a CLIP folder, it has no config.json; {_EXPECTED}")
         # As strictly as everything else, before transformers reads it.
