@@ -20,7 +20,7 @@ _OTHERS = {
     "evaluation/report.py": ".read_text(",
     "comparison/machine.py": ".read_text(",
     "comparison/memory.py": ".read_text(",
-    "encoder/checkpoint.py": ".read_text(",
+    "encoder/checkpoint.py": ".read_bytes(",
     "isolation.py": ".read_text(",
 }
 

@@ -67,7 +67,8 @@ def test_cosines_are_as_exact_as_their_embeddings():
 
 @given(st.integers(0, 2**16), st.sampled_from([0.01, 5.0, 100.0]))
 def test_dual_softmax_of_blocks_is_that_of_the_matrix(seed, temperature):
-    scores = torch.randn(9, 6, generator=torch.Generator().manual_seed(seed)).double()
+    # As large as cosines, because a sharper softmax of larger scores is refused.
+    scores = torch.randn(9, 6, generator=torch.Generator().manual_seed(seed)).double().tanh()
     blocks = ScoreBlocks.of_matrix(scores)
 
     over_captions = blocks.reranked(dual_softmax_over_captions(blocks, temperature))
