@@ -7,6 +7,7 @@ that only the files themselves show whether they are damaged.
 import errno
 import os
 import re
+import stat
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,28 @@ def reading(folder: Path, name: str) -> Iterator[None]:
             raise
         problem = _explain(error, folder, name)
         raise problem from error
+
+
+def refuse_special_files(table: Path) -> None:
+    """Refuse a table with a pipe or a device among its files, which LanceDB would wait for.
+
+    Raises:
+        IndexFolderError: There is one.
+    """
+    paths = (Path(folder, name) for folder, _, names in os.walk(table) for name in names)
+    if special := next(filter(_is_special, paths), None):
+        raise IndexFolderError(
+            f"{special}: is not an ordinary file; remove it, and run 'mvadapter index' with this "
+            f"index"
+        )
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        # A writer may have removed it meanwhile.
+        return False
 
 
 def _is_of_lance(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from mvadapter.errors import IndexFolderError
 from mvadapter.index.counting import counted
 from mvadapter.index.damage import DamagedTableError
 from mvadapter.index.find import FileState
-from mvadapter.index.lance_errors import reading
+from mvadapter.index.lance_errors import reading, refuse_special_files
 from mvadapter.index.moments import Segments
 from mvadapter.index.rows import (
     RowCheck,
@@ -95,6 +95,7 @@ class SegmentTable:
         self._folder = folder
         self._name = name
         self._num_changes = 0
+        refuse_special_files(self.path)
         with self._reading():
             with suppress(DamagedTotalsError):
                 check_lists(folder, name)

@@ -1,5 +1,6 @@
 """Damaged indexes: one line that names the file, and `add` repairs what can be repaired."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -181,3 +182,16 @@ def test_verify_reports_a_repair_that_was_interrupted(filled):
     assert "its last repair was interrupted" in problem.reason
     filled.add()
     assert filled.verify().is_sound
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.parametrize("pattern", ["data/*.lance", "_versions/*.manifest"])
+def test_a_pipe_among_the_files_of_a_table_is_refused_and_not_waited_for(filled, pattern):
+    path = largest(filled, pattern)
+    path.unlink()
+    os.mkfifo(path)
+
+    with pytest.raises(IndexFolderError, match="is not an ordinary file; remove it"):
+        held(filled)
+    with pytest.raises(IndexFolderError, match="is not an ordinary file; remove it"):
+        filled.add()
