@@ -1,6 +1,7 @@
 """Videos that are removed by name, and indexes in which nothing is."""
 
 import shutil
+import unicodedata
 
 import pytest
 
@@ -80,3 +81,15 @@ def test_nothing_is_removed_while_a_repair_is_not_finished(filled, videos):
 
     with pytest.raises(DamagedTableError, match="its last repair was interrupted"):
         filled.remove(videos / "0.mp4")
+
+
+def test_of_two_spellings_of_a_name_only_the_one_that_is_named_is_removed(index, videos):
+    composed, decomposed = (unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD"))
+    (videos / "0.mp4").rename(videos / composed)
+    (videos / "1.mp4").rename(videos / decomposed)
+    if len({path.name for path in videos.iterdir()} & {composed, decomposed}) < 2:
+        pytest.skip("this file system takes both spellings for one name")
+    index.add(videos)
+
+    assert index.remove(videos / composed).num_videos == 1
+    assert str(videos / decomposed) in held(index)[0]
