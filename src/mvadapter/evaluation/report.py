@@ -122,6 +122,9 @@ def write_report(
 
 def is_report(path: Path) -> bool:
     """Whether a file is a page that `write_report` wrote."""
+    # A pipe would be waited for.
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return _GENERATOR in file.read(_HEAD_BYTES)

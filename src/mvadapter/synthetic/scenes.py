@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mvadapter.errors import ConfigError, UnknownNameError
+from mvadapter.settings import check_range
 
 Rgb: TypeAlias = tuple[int, int, int]
 Picture: TypeAlias = UInt8[np.ndarray, "size size 3"]
@@ -142,8 +143,7 @@ def draw(shapes: Sequence[Shape], size_px: int, background: Rgb = DARK_GREY) -> 
     Raises:
         ConfigError: The size is below one pixel.
     """
-    if size_px < 1:
-        raise ConfigError(f"size_px must be at least 1, got {size_px}")
+    check_range("size_px", size_px, 1)
     canvas = np.empty((size_px, size_px, 3), dtype=np.float32)
     canvas[:] = background
     for shape in shapes:

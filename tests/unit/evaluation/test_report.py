@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,7 +13,7 @@ from mvadapter.data.records import Record
 from mvadapter.evaluation.evaluate_scores import evaluate_scores
 from mvadapter.evaluation.rank_table import compare_ranks, rank_table
 from mvadapter.evaluation.ranks import QueryRanks
-from mvadapter.evaluation.report import choose_examples, rank_bins, write_report
+from mvadapter.evaluation.report import choose_examples, is_report, rank_bins, write_report
 from mvadapter.evaluation.results import AgainstResult, EvaluatedData
 
 EVIL = "<script>document.title = 'caught'</script><style>*{display:none}</style>\" onerror=\"x"
@@ -134,6 +135,13 @@ def made_ranks(num_better, num_items=1000, num_equal=0, correct=None):
         correct_score=np.linspace(1, 0, size),
         video=np.arange(size),
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_page_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "page.html")
+
+    assert not is_report(tmp_path / "page.html")
 
 
 def test_bins_hold_every_query_once_and_end_at_the_last_item():
