@@ -111,12 +111,13 @@ def _open(
 
 def _check_videos(index: Path, videos: Sequence[Path]) -> None:
     """Check the videos before the index is created, so that a typing error leaves no folder."""
-    from mvadapter.index.find import absolute_paths, find_videos, is_gone
+    from mvadapter.documents.text import is_missing
+    from mvadapter.index.find import absolute_paths, find_videos
 
     if not videos:
         raise ConfigError(f"{index}: no index here; to create one, name videos or folders")
     for path in videos:
-        if is_gone(str(path)):
+        if is_missing(path):
             raise DataError(f"{path}: no such file or folder; check the path of the videos")
     scan = find_videos(absolute_paths(videos))
     if not scan.files:

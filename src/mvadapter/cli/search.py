@@ -79,9 +79,9 @@ def report_nothing_found(folder: Path, view: "IndexView") -> None:
 
 
 def _report_gone(moments: "Sequence[Moment]") -> None:
-    from mvadapter.index.find import is_gone
+    from mvadapter.documents.text import is_missing
 
-    if num_gone := sum(map(is_gone, {str(moment.path) for moment in moments})):
+    if num_gone := sum(map(is_missing, {moment.path for moment in moments})):
         console.inform(
             f"{num_gone} of these videos have moved or been deleted; "
             f"run 'mvadapter index' with their new folder to update the paths"

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mvadapter.documents.text import is_missing
 from mvadapter.index.find import (
     FileProblem,
     FileState,
     FolderScan,
-    is_gone,
     is_in,
     same_spelling,
 )
@@ -59,9 +59,10 @@ def find_changes(
         path
         for path in known
         if path not in scan.files and path not in moved
-        if any(is_in(path, source) for source in sources) and is_gone(path)
+        if any(is_in(path, source) for source in sources) and is_missing(Path(path))
     ]
-    removed = {path for path in absent if _still_holds_videos(Path(path).parent)}
+    living = set(filter(_still_holds_videos, {Path(path).parent for path in absent}))
+    removed = {path for path in absent if Path(path).parent in living}
     missing = _missing([path for path in absent if path not in removed], sources, scan)
     return IndexChanges(
         to_embed=(*changed, *(file for file in new if file.path not in arrived)),
@@ -96,7 +97,7 @@ def lasting_sources(
     return sorted(
         source
         for source in {*recorded, *given}
-        if not is_gone(source)
+        if not is_missing(Path(source))
         or any(is_in(path, source) for path in staying)
         or (source in recorded and not any(is_in(path, source) for path in leaving))
     )
@@ -118,7 +119,7 @@ def _identity(file: FileState) -> tuple[str, int, int]:
 
 def _is_now(place: str, path: str) -> bool:
     """Whether what was at one path is at another; a copy or a second link is not."""
-    if is_gone(place):
+    if is_missing(Path(place)):
         return True
     # Where a file system takes both spellings of one name, both are there.
     return same_spelling(place) == same_spelling(path) and Path(place).samefile(path)
@@ -144,7 +145,11 @@ def _left_out(
     )
     for path in known:
         above = [source for source in sources if path not in scan.files and is_in(path, source)]
-        if above and not is_gone(path) and all(is_left_out(path, source) for source in above):
+        if (
+            above
+            and not is_missing(Path(path))
+            and all(is_left_out(path, source) for source in above)
+        ):
             yield FileProblem(path=Path(path), reason=reason)
 
 

@@ -84,17 +84,6 @@ def is_in(path: str, source: str) -> bool:
     return path == source or path.startswith(source.rstrip(os.sep) + os.sep)
 
 
-def is_gone(path: str) -> bool:
-    """Whether a file is known to be absent; a disk that does not answer is not enough."""
-    try:
-        Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def _walk(root: str, scan: FolderScan) -> None:
     def note(error: OSError) -> None:
         scan.problems.append(FileProblem(path=Path(error.filename), reason=_reason(error)))

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvadapter.documents.text import DocumentKind
+from mvadapter.documents.text import DocumentKind, is_missing
 from mvadapter.documents.values import read_json_object
 from mvadapter.encoder.adapter_folder import AdapterRecord
 from mvadapter.errors import ConfigError, IndexFolderError, UnknownNameError
 from mvadapter.files import write_text
-from mvadapter.index.find import is_gone
 from mvadapter.seals import sealed_text, settings_of, unsealed
 from mvadapter.settings import table_from_settings
 
@@ -141,7 +140,7 @@ def read_index_record(folder: Path) -> IndexRecord:
         IndexFolderError: It is not an index folder, is damaged, or comes from a newer mvadapter.
     """
     path = folder / RECORD_FILE
-    if is_gone(str(path)):
+    if is_missing(path):
         raise IndexFolderError(
             f"{folder}: no index here ({RECORD_FILE} is missing); "
             f"create one with: mvadapter index {folder} VIDEOS... (in Python: VideoIndex.create)"

@@ -8,6 +8,7 @@ from typing import Any
 
 from mvadapter.backbone.precision import PrecisionChoice
 from mvadapter.backbone.source import lasting_name
+from mvadapter.documents.text import is_missing
 from mvadapter.embedding.files import EmbeddedFile, embed_files
 from mvadapter.encoder.encode import Encoder
 from mvadapter.errors import IndexFolderError
@@ -20,7 +21,6 @@ from mvadapter.index.find import (
     FileState,
     absolute_paths,
     find_videos,
-    is_gone,
 )
 from mvadapter.index.record import (
     ADAPTERS_FOLDER,
@@ -246,7 +246,7 @@ def _missing(folder: str, num_videos: int) -> FileProblem:
 
 def _with_advice(problem: FileProblem, record: IndexRecord) -> FileProblem:
     """Add the way out to what is reported each time."""
-    if str(problem.path) not in record.sources or not is_gone(str(problem.path)):
+    if str(problem.path) not in record.sources or not is_missing(problem.path):
         return problem
     return replace(problem, reason=f"{problem.reason}; 'mvadapter remove' drops it from the index")
 
