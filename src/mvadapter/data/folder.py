@@ -73,7 +73,7 @@ def _beside_videos(folder: Path) -> list[Record]:
         elif has_video_suffix(path) and path.is_file():
             videos[path.with_suffix("")].append(path)
     _note_alone(folder, "videos without captions", videos.keys() - texts.keys())
-    _note_alone(folder, "text files without a video", texts.keys() - videos.keys())
+    _note_alone(folder, "text files without videos", texts.keys() - videos.keys())
     return [
         _one_video(folder, text, videos[name]) for name, text in texts.items() if name in videos
     ]
@@ -82,8 +82,8 @@ def _beside_videos(folder: Path) -> list[Record]:
 def _note_alone(folder: Path, what: str, names: Collection[Path]) -> None:
     if names:
         first = ", ".join(sorted(name.relative_to(folder).as_posix() for name in names)[:_SHOWN])
-        more = ", ..." if len(names) > _SHOWN else ""
-        _log.info("%s: %d %s are left out (%s%s)", folder, len(names), what, first, more)
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        _log.info("%s: left out are %s: %s%s", folder, what, first, more)
 
 
 def _refuse(error: OSError) -> None:

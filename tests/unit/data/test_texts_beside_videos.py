@@ -84,5 +84,7 @@ def test_what_is_alone_is_counted_and_named(folder, caplog):
         records = read_records(folder)
 
     assert [record.id for record in records] == ["walk.mp4"]
-    assert "1 videos without captions are left out (silent)" in caplog.text
-    assert "1 text files without a video are left out (orphan)" in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}: left out are videos without captions: silent",
+        f"{folder}: left out are text files without videos: orphan",
+    ]
