@@ -95,12 +95,16 @@ def test_a_repair_forgets_no_folder_that_is_not_mounted(index, videos, tmp_path,
     assert len(held(index)[0]) == 4
 
 
-def test_a_repair_keeps_the_videos_that_can_be_read(index, videos, monkeypatch):
+def add_in_files_of_their_own(index, videos, monkeypatch):
+    """Add videos so that the rows of each stay in a file of their own."""
     with monkeypatch.context() as patch:
-        # So each video stays in a file of its own.
         patch.setattr(SegmentTable, "_optimise", lambda _self: None)
         for path in sorted(videos.iterdir()):
             index.add(path)
+
+
+def test_a_repair_keeps_the_videos_that_can_be_read(index, videos, monkeypatch):
+    add_in_files_of_their_own(index, videos, monkeypatch)
     before = held(index)
     largest(index, "data/*.lance").unlink()
 
@@ -144,10 +148,7 @@ def test_a_repair_that_was_stopped_between_two_tables_is_done_again(filled):
 
 
 def test_a_repair_whose_new_table_was_never_written_is_done_again(index, videos, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(SegmentTable, "_optimise", lambda _self: None)
-        for path in sorted(videos.iterdir()):
-            index.add(path)
+    add_in_files_of_their_own(index, videos, monkeypatch)
     largest(index, "data/*.lance").unlink()
     table = index.folder / "vectors/frozen.lance"
     table.rename(table.with_name("frozen.lance.damaged"))

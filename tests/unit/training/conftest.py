@@ -2,6 +2,7 @@ import pytest
 
 from made_videos import write_video
 from mvadapter.data.table import read_table
+from mvadapter.training.recipe import read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +23,21 @@ def table(tmp_path_factory):
 @pytest.fixture
 def records(table):
     return read_table(table)
+
+
+@pytest.fixture
+def recipe(table, random_clip_folder):
+    return read_recipe(
+        None,
+        {
+            "data.path": str(table),
+            "backbone.name": str(random_clip_folder),
+            "inputs.num_frames": 4,
+            "inputs.max_tokens": 30,
+            "method.bottleneck_width": 8,
+            "train.epochs": 2,
+            "train.batch_size": 4,
+            "train.precision": "float32",
+            "train.holdout_percent": 25.0,
+        },
+    )

@@ -14,26 +14,7 @@ from mvadapter.data.splits import split_records
 from mvadapter.encoder.adapter_folder import read_record
 from mvadapter.errors import DataError, TrainingError
 from mvadapter.training.loop import RunOptions, selection_score, train_recipe
-from mvadapter.training.recipe import read_recipe
 from mvadapter.training.state import _digest
-
-
-@pytest.fixture
-def recipe(table, random_clip_folder):
-    return read_recipe(
-        None,
-        {
-            "data.path": str(table),
-            "backbone.name": str(random_clip_folder),
-            "inputs.num_frames": 4,
-            "inputs.max_tokens": 30,
-            "method.bottleneck_width": 8,
-            "train.epochs": 2,
-            "train.batch_size": 4,
-            "train.precision": "float32",
-            "train.holdout_percent": 25.0,
-        },
-    )
 
 
 def weights_in(folder):

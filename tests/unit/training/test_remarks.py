@@ -7,25 +7,6 @@ import pytest
 
 from mvadapter.training import step
 from mvadapter.training.loop import RunOptions, train_recipe
-from mvadapter.training.recipe import read_recipe
-
-
-@pytest.fixture
-def recipe(table, random_clip_folder):
-    return read_recipe(
-        None,
-        {
-            "data.path": str(table),
-            "backbone.name": str(random_clip_folder),
-            "inputs.num_frames": 2,
-            "inputs.max_tokens": 30,
-            "method.bottleneck_width": 8,
-            "train.epochs": 2,
-            "train.batch_size": 4,
-            "train.precision": "float32",
-            "train.holdout_percent": 25.0,
-        },
-    )
 
 
 def with_settings(recipe, **settings):
