@@ -15,7 +15,7 @@ from pathlib import Path
 from mvadapter.errors import MvAdapterError, StorageError
 
 _NUMBER = re.compile(r"(?:\(os error |\[errno |\bOs \{ code: )(\d+)", re.IGNORECASE)
-# FFmpeg reports those of reading with the same errors, which are not the output's.
+# What only writing meets. FFmpeg raises its other errors for a source that it reads as well.
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # What Windows reports for a full disk, under numbers that are other errors elsewhere.
 _WINDOWS_FULL = (39, 112)

@@ -40,7 +40,7 @@ def check_output(
         )
     is_foreign = path.exists() and not (path.is_file() and is_ours(path))
     for read in inputs:
-        if read is not None and (is_same(path, read) or (is_foreign and _is_inside(path, read))):
+        if read is not None and (_is_same(path, read) or (is_foreign and _is_inside(path, read))):
             raise ConfigError(f"{path}: is read by this command; choose another output")
     if is_foreign and not overwrite:
         raise ConfigError(
@@ -53,7 +53,7 @@ def check_output(
         pass
 
 
-def is_same(path: Path, other: Path) -> bool:
+def _is_same(path: Path, other: Path) -> bool:
     """Whether two paths are one file, also through links."""
     try:
         return path.samefile(other)

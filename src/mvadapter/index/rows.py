@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 1024
 # Of a vector of float32 that was scaled to unit length.
 _UNIT_TOLERANCE = 1e-3
 _LATER_COLUMNS = ("num_segments", "digest")
-"""Absent from tables of mvadapter 0.1."""
+"""Absent from tables without digests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from mvadapter.index.segment_table import SegmentTable
 from mvadapter.storage import make_folder, writing
 from mvadapter.unfinished import unfinished
 
-# The name of a view is also that of a folder and of a table.
-# A table's folder has a suffix besides, and no name in a folder may have more than 255 bytes.
+# The name of a view is also that of a folder and of a table, whose folder has a suffix besides; no
+# name in a folder may have more than 255 bytes.
 _MAX_NAME_LETTERS = 200
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 # Windows keeps these for devices, with any suffix.
